@@ -1,0 +1,247 @@
+"""Owns the shape of the configuration: every setting, its unit, its default and its bounds.
+
+Secrets never stand here, only the names of credentials that hold them.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+Environment = Literal["development", "testing", "staging", "production"]
+Severity = Literal["page", "ticket", "info"]
+Role = Literal["viewer", "operator", "approver"]
+Criticality = Literal["critical", "important", "normal"]
+
+NAME = r"^[a-z][a-z0-9_-]{0,62}$"
+
+
+def _known_zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError):
+        raise ValueError(f"unknown time zone {name!r}; use a name such as Europe/Oslo") from None
+    return name
+
+
+TimeZone = Annotated[str, AfterValidator(_known_zone)]
+
+
+class Model(BaseModel):
+    """Frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Daemon(Model):
+    """Where the daemon keeps its state and how long it may take to stop."""
+
+    state_dir: Path
+    stop_timeout_s: float = Field(10.0, gt=0, le=300)
+
+
+class Log(Model):
+    """What is logged and how; `auto` means colours on a terminal and JSON elsewhere."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+class Http(Model):
+    """Where `/metrics`, `/healthz` and `/readyz` are served."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(9754, ge=0, le=65535)
+
+
+class Control(Model):
+    """The admin socket, and which users or `@groups` may do what on it.
+
+    `allow_root` lets uid 0 act as operator; `sudo` makes everyone uid 0, so production refuses it.
+    """
+
+    socket: Path = Path("/run/shippyard/control.sock")
+    group: str | None = None
+    viewers: tuple[str, ...] = ()
+    operators: tuple[str, ...] = ()
+    approvers: tuple[str, ...] = ()
+    allow_root: bool = False
+    max_clients: int = Field(32, ge=1, le=1000)
+
+
+class Login(Model):
+    """A PostgreSQL role and where its password is: nowhere, a credential, or a passfile."""
+
+    user: str
+    password_credential: str | None = None
+    passfile: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_password(self) -> "Login":
+        if self.password_credential and self.passfile:
+            raise ValueError("give password_credential or passfile, not both")
+        return self
+
+
+class Database(Model):
+    """One database that is guarded. `cluster` names the server it is in.
+
+    Checks of a whole server are asked once per cluster, through its first database here.
+    """
+
+    name: str = Field(pattern=NAME)
+    cluster: str = Field("main", pattern=NAME)
+    host: str = "/var/run/postgresql"
+    port: int = Field(5432, ge=1, le=65535)
+    dbname: str
+    sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
+    criticality: Criticality = "normal"
+    monitor: Login
+    backup: Login
+    migrator: Login | None = None
+
+
+class Keep(Model):
+    """What retention keeps; a backup stays when any rule wants it."""
+
+    days: int = Field(30, ge=1)
+    daily: int = Field(7, ge=0)
+    weekly: int = Field(5, ge=0)
+    monthly: int = Field(12, ge=0)
+    at_least: int = Field(2, ge=1)
+
+
+class Backup(Model):
+    """Where backups go, when they are taken and how long they may take.
+
+    Schedules are five-field crontab lines with weekdays by name; "" turns one off.
+    """
+
+    dir: Path
+    timezone: TimeZone = "UTC"
+    dump_schedule: str = "15 2 * * *"
+    schema_schedule: str = "5 2 * * *"
+    prune_schedule: str = "45 3 * * *"
+    timeout_s: float = Field(6 * 3600.0, gt=0)
+    lock_wait_timeout_s: float = Field(5.0, gt=0, le=300)
+    keep: Keep = Keep()
+
+
+class CheckOverride(Model):
+    """What one check does differently here."""
+
+    enabled: bool = True
+    every_s: float | None = Field(None, ge=0.2, le=86400)
+    timeout_s: float | None = Field(None, gt=0, le=60)
+    params: dict[str, float] = {}
+
+
+class Health(Model):
+    """How databases are polled. `checks_dir` holds the operator's own checks."""
+
+    checks_dir: Path | None = None
+    connect_timeout_s: float = Field(3.0, gt=0, le=30)
+    reconnect_max_s: float = Field(15.0, gt=0, le=600)
+    checks: dict[str, CheckOverride] = {}
+
+
+class RuleOverride(Model):
+    """What one alert rule does differently here."""
+
+    enabled: bool = True
+    for_s: float | None = Field(None, ge=0)
+    severity: Severity | None = None
+
+
+class Route(Model):
+    """Where incidents are sent. The URL may be a credential, because it often holds a token."""
+
+    name: str = Field(pattern=NAME)
+    kind: Literal["webhook"] = "webhook"
+    url: str | None = None
+    url_credential: str | None = None
+    severities: tuple[Severity, ...] = ("page", "ticket")
+    timeout_s: float = Field(5.0, gt=0, le=60)
+
+    @model_validator(mode="after")
+    def _one_url(self) -> "Route":
+        if bool(self.url) == bool(self.url_credential):
+            raise ValueError("give url or url_credential, one of the two")
+        return self
+
+
+class Alerting(Model):
+    """Who is told. `retry_max_s` bounds the backoff, `attempts_max` what is tried in all."""
+
+    routes: tuple[Route, ...] = ()
+    rules: dict[str, RuleOverride] = {}
+    repeat_s: float = Field(4 * 3600.0, gt=0)
+    retry_max_s: float = Field(300.0, gt=0)
+    attempts_max: int = Field(50, ge=1, le=10_000)
+
+
+class Migration(Model):
+    """The migrations tree and the policy under which it may change a database."""
+
+    alembic_ini: Path
+    lock_timeout_ms: int = Field(200, ge=10, le=60_000)
+    statement_timeout_s: float = Field(3600.0, gt=0)
+    lock_attempts: int = Field(30, ge=1, le=1000)
+    retry_pause_s: float = Field(1.0, gt=0, le=60)
+    timeout_s: float = Field(6 * 3600.0, gt=0)
+    backup_before: bool = True
+    backup_max_age_s: float = Field(26 * 3600.0, gt=0)
+    long_transaction_s: float = Field(60.0, gt=0)
+    unknown_blocks: bool = True
+
+
+class Sentry(Model):
+    """Errors to Sentry; off while `dsn_credential` is not set."""
+
+    dsn_credential: str | None = None
+    sample_rate: float = Field(1.0, ge=0, le=1)
+
+
+class Config(Model):
+    """Everything the daemon is told."""
+
+    environment: Environment
+    daemon: Daemon
+    log: Log = Log()
+    http: Http = Http()
+    control: Control = Control()
+    databases: tuple[Database, ...] = Field(min_length=1)
+    backup: Backup
+    health: Health = Health()
+    alerting: Alerting = Alerting()
+    migration: Migration | None = None
+    sentry: Sentry = Sentry()
+    tools_dirs: tuple[Path, ...] = ()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Config":
+        _refuse_twins("database", [database.name for database in self.databases])
+        _refuse_twins("route", [route.name for route in self.alerting.routes])
+        if self.environment == "production":
+            _refuse_loose_production(self)
+        return self
+
+    def database(self, name: str) -> Database | None:
+        """The database called `name`, or None."""
+        return next((d for d in self.databases if d.name == name), None)
+
+
+def _refuse_twins(what: str, names: list[str]) -> None:
+    twins = sorted({name for name in names if names.count(name) > 1})
+    if twins:
+        raise ValueError(f"two {what}s are called {twins[0]!r}; give each a name of its own")
+
+
+def _refuse_loose_production(config: Config) -> None:
+    if config.control.allow_root:
+        raise ValueError("control.allow_root is not for production: sudo makes everyone uid 0")
+    if config.migration and not config.migration.backup_before:
+        raise ValueError("migration.backup_before can't be turned off in production")
+    if config.migration and not config.migration.unknown_blocks:
+        raise ValueError("migration.unknown_blocks can't be turned off in production")

@@ -1,0 +1,1 @@
+"""What the machine gives: clock, processes, files, systemd, credentials. Knows no PostgreSQL."""

@@ -1,0 +1,162 @@
+"""Owns psycopg connections of the daemon: read-only, bounded in time on both sides, polite.
+
+The server ends a statement at `statement_timeout`. Should the server itself not answer (stopped,
+network gone), the socket is shut a second later, so that no thread ever waits for ever.
+"""
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from typing import Any, LiteralString
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from shippyard.host.secrets import mask
+from shippyard.postgres.target import Target
+
+Row = dict[str, Any]
+
+SEVER_AFTER_S = 1.0
+LOCK_TIMEOUT_MS = 250
+
+
+class Unreachable(Exception):
+    """No connection to the server; the message is one line without secrets."""
+
+
+class QueryFailed(Exception):
+    """The server refused or gave up on a statement. `sqlstate` is None when the server was lost."""
+
+    def __init__(self, message: str, sqlstate: str | None) -> None:
+        super().__init__(message)
+        self.sqlstate = sqlstate
+
+
+class Session:
+    """One autocommit connection that can do no harm. Used by one thread at a time."""
+
+    def __init__(self, connection: psycopg.Connection[Row]) -> None:
+        self._connection = connection
+        self._limited_to_ms: int | None = None
+
+    @property
+    def server_version(self) -> int:
+        """As `server_version_num`: 150018, for example."""
+        return self._connection.info.server_version
+
+    @property
+    def closed(self) -> bool:
+        """True once the connection is gone."""
+        return self._connection.closed
+
+    def query(
+        self, statement: str, params: Mapping[str, Any] | None = None, *, timeout_s: float = 5.0
+    ) -> list[Row]:
+        """All rows of one statement.
+
+        Raises:
+            QueryFailed: refused, timed out, or the server was lost; then the session is closed.
+        """
+        try:
+            with self._severed_after(timeout_s + SEVER_AFTER_S):
+                self._limit(int(timeout_s * 1000))
+                # Statements come from files that ship with the code or that the operator owns.
+                cursor = self._connection.execute(_trusted(statement), params)
+                return cursor.fetchall() if cursor.description else []
+        except psycopg.Error as error:
+            if error.sqlstate is None:
+                self.close()
+            raise QueryFailed(one_line(error), error.sqlstate) from None
+
+    def close(self) -> None:
+        """Let go of the connection; safe to call twice."""
+        with contextlib.suppress(psycopg.Error):
+            self._connection.close()
+
+    def _limit(self, timeout_ms: int) -> None:
+        if self._limited_to_ms != timeout_ms:
+            self._connection.execute(
+                "SELECT set_config('statement_timeout', %s, false)", [f"{timeout_ms}ms"]
+            )
+            self._limited_to_ms = timeout_ms
+
+    @contextlib.contextmanager
+    def _severed_after(self, limit_s: float) -> Iterator[None]:
+        timer = threading.Timer(limit_s, _shut, [self._connection])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+
+@contextlib.contextmanager
+def session(target: Target, purpose: str, *, connect_timeout_s: float = 5.0) -> Iterator[Session]:
+    """A session for the length of a block.
+
+    Raises:
+        Unreachable: no connection could be made.
+    """
+    opened = open_session(target, purpose, connect_timeout_s=connect_timeout_s)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def open_session(target: Target, purpose: str, *, connect_timeout_s: float = 5.0) -> Session:
+    """A session that the caller closes. `purpose` shows in pg_stat_activity.
+
+    Raises:
+        Unreachable: no connection could be made.
+    """
+    try:
+        connection: psycopg.Connection[Row] = psycopg.connect(
+            **target.conninfo(),
+            autocommit=True,
+            row_factory=dict_row,
+            # libpq takes whole seconds and at least two.
+            connect_timeout=max(2, round(connect_timeout_s)),
+            application_name=f"shippyard:{purpose}",
+            options=_prologue(),
+        )
+    except psycopg.Error as error:
+        raise Unreachable(f"{target}: {one_line(error)}") from None
+    connection.prepare_threshold = None
+    return Session(connection)
+
+
+def _prologue() -> str:
+    settings = {
+        "default_transaction_read_only": "on",
+        "lock_timeout": f"{LOCK_TIMEOUT_MS}ms",
+        "idle_in_transaction_session_timeout": "10s",
+        "search_path": "pg_catalog,pg_temp",
+        "jit": "off",
+    }
+    return " ".join(f"-c {name}={value}" for name, value in settings.items())
+
+
+def one_line(error: BaseException) -> str:
+    """An error as one line, known secrets replaced."""
+    return mask(" ".join(str(error).split()) or type(error).__name__)
+
+
+def _trusted(statement: str) -> sql.SQL:
+    literal: LiteralString = statement  # type: ignore[assignment]  # from files, never from input
+    return sql.SQL(literal)
+
+
+def _shut(connection: psycopg.Connection[Row]) -> None:
+    with (
+        contextlib.suppress(psycopg.Error, OSError),
+        socket.socket(fileno=connection.fileno()) as borrowed,
+    ):
+        try:
+            borrowed.shutdown(socket.SHUT_RDWR)
+        finally:
+            borrowed.detach()  # libpq owns the descriptor

@@ -1,0 +1,103 @@
+"""Owns opening the state database and bringing it to the schema this version wants.
+
+SQLite in WAL mode with `synchronous=FULL`: what a committed transaction said survives a power cut.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+BUSY_TIMEOUT_MS = 5_000
+FILE_NAME = "state.sqlite3"
+
+
+class StateUnusable(Exception):
+    """The state database can't be opened or brought up to date; says which file and why."""
+
+
+class State:
+    """Transactions on the state database. Safe to use from any thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that holds the write lock from its start; commits when the block ends."""
+        with self._engine.connect().execution_options(begin="IMMEDIATE") as connection:
+            with connection.begin():
+                yield connection
+
+    @contextlib.contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that sees one snapshot and blocks nobody."""
+        with self._engine.connect().execution_options(begin="DEFERRED") as connection:
+            with connection.begin():
+                yield connection
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._engine.dispose()
+
+
+@contextlib.contextmanager
+def open_state(state_dir: Path) -> Iterator[State]:
+    """The state database in `state_dir` (made when missing), at this version's schema.
+
+    Raises:
+        StateUnusable: the folder or the file can't be used.
+    """
+    path = state_dir / FILE_NAME
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        engine = _engine(path)
+        _upgrade(engine)
+        path.chmod(0o600)
+    except (OSError, SQLAlchemyError, sqlite3.Error) as error:
+        raise StateUnusable(f"state database {path}: {' '.join(str(error).split())}") from None
+    state = State(engine)
+    try:
+        yield state
+    finally:
+        state.close()
+
+
+def _engine(path: Path) -> Engine:
+    engine = create_engine(f"sqlite:///{path}")
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+    # The driver's own transaction control is off: BEGIN is ours, so that IMMEDIATE is possible.
+    connection.isolation_level = None
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        f"busy_timeout={BUSY_TIMEOUT_MS}",
+    ):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Connection) -> None:
+    mode: Any = connection.get_execution_options().get("begin", "IMMEDIATE")
+    connection.exec_driver_sql(f"BEGIN {mode}")
+
+
+def _upgrade(engine: Engine) -> None:
+    config = AlembicConfig()
+    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
+    config.set_main_option("path_separator", "os")
+    with engine.connect() as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

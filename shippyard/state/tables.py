@@ -1,0 +1,156 @@
+"""Owns the shape of the state database. Who reads and writes a table is the room of its name.
+
+Times are UTC, kept as ISO text of fixed width so that they sort; documents are JSON text.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    TypeDecorator,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware time; naive ones are a programming error."""
+
+    impl = String(32)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
+        """To text in UTC with microseconds."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive time can't be kept")
+        return value.astimezone(UTC).isoformat(timespec="microseconds")
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Back to an aware time."""
+        return None if value is None else datetime.fromisoformat(value)
+
+
+job_runs = Table(
+    "job_runs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("job", String, nullable=False),
+    Column("due_at", UtcTime, nullable=False),
+    Column("started_at", UtcTime, nullable=False),
+    Column("finished_at", UtcTime),
+    # running | done | failed | interrupted
+    Column("outcome", String, nullable=False),
+    Column("detail", String, nullable=False, default=""),
+    Index(None, "job", "due_at"),
+)
+
+backups = Table(
+    "backups",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("database", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("state", String, nullable=False),
+    # schedule | manual | pre_migration
+    Column("reason", String, nullable=False),
+    Column("started_at", UtcTime, nullable=False),
+    Column("finished_at", UtcTime),
+    Column("duration_s", Float),
+    Column("size_bytes", Integer),
+    Column("manifest", JSON),
+    Column("error", String),
+    # the migration run that must be able to come back to it; retention leaves it alone
+    Column("held_by", String),
+    Index(None, "database", "kind", "started_at"),
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("fingerprint", String, nullable=False),
+    Column("rule", String, nullable=False),
+    Column("cluster", String, nullable=False),
+    Column("database", String, nullable=False),
+    Column("severity", String, nullable=False),
+    # pending | firing | resolved | dropped
+    Column("state", String, nullable=False),
+    Column("summary", String, nullable=False),
+    Column("evidence", JSON, nullable=False),
+    Column("pending_at", UtcTime, nullable=False),
+    Column("firing_at", UtcTime),
+    Column("resolved_at", UtcTime),
+    Column("seen_at", UtcTime, nullable=False),
+    Column("notified_at", UtcTime),
+    Index(None, "fingerprint", "state"),
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("incident_id", Integer, ForeignKey("incidents.id"), nullable=False),
+    Column("route", String, nullable=False),
+    # trigger | repeat | resolve
+    Column("event", String, nullable=False),
+    # queued | retrying | sent | dead
+    Column("state", String, nullable=False),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("next_attempt_at", UtcTime, nullable=False),
+    Column("created_at", UtcTime, nullable=False),
+    Column("sent_at", UtcTime),
+    Column("error", String),
+    Column("message", JSON, nullable=False),
+    Index(None, "route", "state", "id"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("database", String, nullable=False),
+    Column("from_revision", String),
+    Column("to_revision", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("requested_by", String, nullable=False),
+    Column("content_hash", String, nullable=False),
+    Column("backup_id", String),
+    Column("started_at", UtcTime, nullable=False),
+    Column("finished_at", UtcTime),
+    Column("error", String),
+    # verdicts, steps with their durations, lock retries
+    Column("detail", JSON, nullable=False),
+    Index(None, "database", "started_at"),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("at", UtcTime, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("subject", String, nullable=False),
+    Column("detail", JSON, nullable=False),
+    Column("previous_hash", String, nullable=False),
+    Column("hash", String, nullable=False),
+)

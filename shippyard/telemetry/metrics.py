@@ -1,0 +1,159 @@
+"""Owns the declaration of every metric of the daemon itself: once, with name, help and labels.
+
+Metrics of health checks are declared in the checks' own files and served by `exposition`.
+A gauge that is unknown is removed, never left at its last value.
+"""
+
+import sys
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.process_collector import ProcessCollector
+
+from shippyard import __version__
+
+DURATION_BUCKETS_S = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
+
+
+class Metrics:
+    """One instrument per attribute, all on one registry."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry(auto_describe=True)
+        ProcessCollector(registry=self.registry)
+        self._declare_daemon()
+        self._declare_health()
+        self._declare_backup()
+        self._declare_alerting()
+        self._declare_migration()
+
+    def _gauge(self, name: str, help_: str, *labels: str) -> Gauge:
+        return Gauge(name, help_, labels, registry=self.registry)
+
+    def _counter(self, name: str, help_: str, *labels: str) -> Counter:
+        return Counter(name, help_, labels, registry=self.registry)
+
+    def _declare_daemon(self) -> None:
+        build = self._gauge(
+            "shippyard_build_info", "Always 1; the labels say what runs.", "version", "python"
+        )
+        build.labels(__version__, ".".join(map(str, sys.version_info[:3]))).set(1)
+        self.config_reload_success = self._gauge(
+            "shippyard_config_last_reload_successful", "1 if the configuration was last read well."
+        )
+        self.config_reload_time = self._gauge(
+            "shippyard_config_last_reload_success_timestamp_seconds",
+            "When the configuration was last read well.",
+        )
+        self.loops_stuck = self._gauge(
+            "shippyard_daemon_stuck_loops", "Loops of the daemon that missed their turn."
+        )
+        self.job_last_success = self._gauge(
+            "shippyard_job_last_success_timestamp_seconds",
+            "When a scheduled job last ended well.",
+            "job",
+        )
+        self.job_runs = self._counter(
+            "shippyard_job_runs_total", "Scheduled jobs that ended, by outcome.", "job", "outcome"
+        )
+        self.job_next_due = self._gauge(
+            "shippyard_job_next_due_timestamp_seconds", "When a scheduled job is next due.", "job"
+        )
+        self.control_requests = self._counter(
+            "shippyard_control_requests_total",
+            "Requests on the control socket, by method and outcome.",
+            "method",
+            "outcome",
+        )
+
+    def _declare_health(self) -> None:
+        self.check_duration = Histogram(
+            "shippyard_health_check_duration_seconds",
+            "How long a check took, as the daemon saw it.",
+            ("database", "check"),
+            buckets=DURATION_BUCKETS_S,
+            registry=self.registry,
+        )
+        self.check_last_success = self._gauge(
+            "shippyard_health_check_last_success_timestamp_seconds",
+            "When a check last gave an answer.",
+            "database",
+            "check",
+        )
+        self.check_errors = self._counter(
+            "shippyard_health_check_errors_total",
+            "Checks that gave no answer, by kind of error.",
+            "database",
+            "check",
+            "error",
+        )
+        self.database_up = self._gauge(
+            "shippyard_health_database_up",
+            "1 if the last poll of the database got an answer, 0 if it got none.",
+            "database",
+        )
+
+    def _declare_backup(self) -> None:
+        labels = ("database", "kind")
+        self.backup_last_success = self._gauge(
+            "shippyard_backup_last_success_timestamp_seconds",
+            "When the newest published backup was started.",
+            *labels,
+        )
+        self.backup_last_size = self._gauge(
+            "shippyard_backup_last_size_bytes", "Size of the newest published backup.", *labels
+        )
+        self.backup_last_duration = self._gauge(
+            "shippyard_backup_last_duration_seconds",
+            "How long the newest published backup took, verification included.",
+            *labels,
+        )
+        self.backup_count = self._gauge(
+            "shippyard_backup_published", "Published backups that are kept.", *labels
+        )
+        self.backup_runs = self._counter(
+            "shippyard_backup_runs_total",
+            "Backups that ended, by outcome.",
+            *labels,
+            "outcome",
+        )
+        self.backup_deleted = self._counter(
+            "shippyard_backup_deleted_total", "Backups that retention deleted.", *labels
+        )
+
+    def _declare_alerting(self) -> None:
+        self.incidents_open = self._gauge(
+            "shippyard_alerting_incidents", "Open incidents, by rule and state.", "rule", "state"
+        )
+        self.deliveries = self._counter(
+            "shippyard_alerting_deliveries_total",
+            "Attempts to deliver a message, by route and outcome.",
+            "route",
+            "outcome",
+        )
+        self.outbox_queued = self._gauge(
+            "shippyard_alerting_outbox_messages", "Messages not delivered yet.", "route"
+        )
+        self.outbox_dead = self._gauge(
+            "shippyard_alerting_outbox_dead_messages", "Messages given up on.", "route"
+        )
+
+    def _declare_migration(self) -> None:
+        self.migration_runs = self._counter(
+            "shippyard_migration_runs_total",
+            "Migration runs that ended, by outcome.",
+            "database",
+            "outcome",
+        )
+        self.migration_running = self._gauge(
+            "shippyard_migration_running", "1 while a migration runs.", "database"
+        )
+        self.migration_last_success = self._gauge(
+            "shippyard_migration_last_success_timestamp_seconds",
+            "When a migration run last ended well.",
+            "database",
+        )
+        self.migration_lock_retries = self._counter(
+            "shippyard_migration_lock_retries_total",
+            "Attempts given up because a lock was not free in time.",
+            "database",
+        )

@@ -1,0 +1,40 @@
+"""Owns sending unexpected errors to Sentry: off without a DSN, and never with a secret in them.
+
+Local variables are not sent, and known secrets are replaced in what is: measured, each of the two
+alone lets a secret through.
+"""
+
+import json
+from typing import Any
+
+import sentry_sdk
+
+from shippyard import __version__
+from shippyard.config.models import Sentry
+from shippyard.host.secrets import mask, read_secret
+
+
+def configure_sentry(config: Sentry, environment: str) -> bool:
+    """Start reporting; False when no DSN is configured.
+
+    Raises:
+        SecretMissing: the DSN's credential can't be read.
+    """
+    if not config.dsn_credential:
+        return False
+    sentry_sdk.init(
+        dsn=read_secret(config.dsn_credential),
+        environment=environment,
+        release=f"shippyard@{__version__}",
+        sample_rate=config.sample_rate,
+        include_local_variables=False,
+        send_default_pii=False,
+        max_request_body_size="never",
+        before_send=_scrub,
+        before_breadcrumb=lambda crumb, hint: _scrub(crumb, hint),
+    )
+    return True
+
+
+def _scrub(event: Any, _: dict[str, Any]) -> Any:
+    return json.loads(mask(json.dumps(event, default=str)))
