@@ -1,0 +1,93 @@
+"""What every test may ask for: a clock that obeys, a state database, a real PostgreSQL."""
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from shippyard.host.process import Processes
+from shippyard.postgres.embedded import EmbeddedCluster, embedded_cluster
+from shippyard.postgres.target import Target
+from shippyard.postgres.tools import server_tools
+from shippyard.state.database import State, open_state
+
+T = TypeVar("T")
+
+
+class FakeClock:
+    """Stands still until told."""
+
+    def __init__(self) -> None:
+        self._now = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+        self._monotonic = 1000.0
+
+    def now(self) -> datetime:
+        return self._now
+
+    def monotonic(self) -> float:
+        return self._monotonic
+
+    def advance(self, seconds: float) -> None:
+        self._now += timedelta(seconds=seconds)
+        self._monotonic += seconds
+
+
+class Eventually(Protocol):
+    def __call__(self, condition: Callable[[], T], timeout_s: float = 10.0) -> T: ...
+
+
+@pytest.fixture(scope="session")
+def eventually() -> Eventually:
+    """Poll a condition until it is true, or fail at the deadline with its last value."""
+
+    def poll(condition: Callable[[], T], timeout_s: float = 10.0) -> T:
+        deadline = time.monotonic() + timeout_s
+        while not (value := condition()):
+            assert time.monotonic() < deadline, f"still {value!r} after {timeout_s:g} s"
+            time.sleep(0.02)
+        return value
+
+    return poll
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[State]:
+    with open_state(tmp_path / "state") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def processes() -> Iterator[Processes]:
+    made = Processes()
+    yield made
+    made.end_all()
+
+
+@pytest.fixture(scope="session")
+def cluster(processes: Processes) -> Iterator[EmbeddedCluster]:
+    with embedded_cluster(server_tools(processes), processes) as running:
+        yield running
+
+
+@pytest.fixture
+def fresh_database(cluster: EmbeddedCluster) -> Iterator[Target]:
+    """A new, empty database; gone after the test."""
+    name = f"t_{uuid.uuid4().hex[:12]}"
+    admin = cluster.target()
+    with psycopg.connect(**admin.conninfo(), autocommit=True) as connection:  # type: ignore[arg-type]
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    yield replace(admin, dbname=name)
+    with psycopg.connect(**admin.conninfo(), autocommit=True) as connection:  # type: ignore[arg-type]
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
