@@ -86,8 +86,8 @@ def fresh_database(cluster: EmbeddedCluster) -> Iterator[Target]:
     """A new, empty database; gone after the test."""
     name = f"t_{uuid.uuid4().hex[:12]}"
     admin = cluster.target()
-    with psycopg.connect(**admin.conninfo(), autocommit=True) as connection:  # type: ignore[arg-type]
+    with psycopg.connect(**admin.conninfo(), autocommit=True) as connection:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     yield replace(admin, dbname=name)
-    with psycopg.connect(**admin.conninfo(), autocommit=True) as connection:  # type: ignore[arg-type]
+    with psycopg.connect(**admin.conninfo(), autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))

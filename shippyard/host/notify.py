@@ -46,7 +46,7 @@ def feed_watchdog(status: str) -> bool:
 
 
 def watchdog_interval_s() -> float | None:
-    """How often systemd wants proof, in seconds; None when it wants none (sd_watchdog_enabled(3))."""
+    """How often systemd wants proof; None when it wants none (sd_watchdog_enabled(3))."""
     usec = os.environ.get("WATCHDOG_USEC", "")
     pid = os.environ.get("WATCHDOG_PID", "")
     if not usec.isdigit() or (pid and pid != str(os.getpid())):

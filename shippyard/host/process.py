@@ -6,6 +6,7 @@ programs do; arguments are never logged from here, and secrets go in by environm
 
 import contextlib
 import os
+import pwd
 import shutil
 import signal
 import subprocess
@@ -77,7 +78,7 @@ class Child:
                     on_tick()
 
     def lines(self, timeout_s: float) -> Iterator[bytes]:
-        """Lines of stdout until it closes; at the deadline the group is ended and iteration stops."""
+        """Lines of stdout until it closes; at the deadline the group is ended."""
         assert self._popen.stdout is not None, "started without pipe_stdout"
         timer = threading.Timer(timeout_s, self.end)
         timer.daemon = True
@@ -155,7 +156,15 @@ class Processes:
             OSError: the program can't be started.
         """
         with tempfile.TemporaryFile() as stderr:
-            child = self._spawn(argv, env, cwd, user, stdout, pipe_stdin, stderr)
+            child = self._spawn(
+                argv,
+                env=env,
+                cwd=cwd,
+                user=user,
+                stdout=stdout,
+                pipe_stdin=pipe_stdin,
+                stderr=stderr,
+            )
             try:
                 yield child
             finally:
@@ -201,6 +210,7 @@ class Processes:
     def _spawn(
         self,
         argv: Sequence[str],
+        *,
         env: Mapping[str, str] | None,
         cwd: Path | None,
         user: str | None,
@@ -235,8 +245,6 @@ def _tether() -> list[str]:
 
 
 def _group_of(user: str) -> int:
-    import pwd  # noqa: PLC0415  only POSIX has it, and only this needs it
-
     return pwd.getpwnam(user).pw_gid
 
 

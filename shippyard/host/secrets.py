@@ -11,6 +11,7 @@ from pathlib import Path
 
 MASK = "[secret]"
 MAX_BYTES = 64 * 1024
+SHORTEST_MASKED = 4  # shorter ones would mask ordinary words
 
 _lock = threading.Lock()
 _known: set[str] = set()
@@ -48,7 +49,7 @@ def read_secret(name: str) -> str:
 
 def remember(value: str) -> None:
     """Keep `value` out of everything that is shown from now on."""
-    if len(value) >= 4:  # shorter ones would mask ordinary words
+    if len(value) >= SHORTEST_MASKED:
         with _lock:
             _known.add(value)
 

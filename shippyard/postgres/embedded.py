@@ -120,7 +120,7 @@ class EmbeddedCluster:
         )
 
     def signal_all(self, number: int) -> None:
-        """Send a signal to every process of the cluster: SIGSTOP and SIGCONT for tests of outages."""
+        """Send a signal to every process of the cluster: SIGSTOP makes an outage."""
         pid = self.postmaster_pid()
         if pid is not None:
             for each in [pid, *_children_of(pid)]:

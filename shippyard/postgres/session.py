@@ -147,7 +147,7 @@ def one_line(error: BaseException) -> str:
 
 
 def _trusted(statement: str) -> sql.SQL:
-    literal: LiteralString = statement  # type: ignore[assignment]  # from files, never from input
+    literal: LiteralString = statement
     return sql.SQL(literal)
 
 

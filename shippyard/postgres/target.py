@@ -5,6 +5,7 @@ A password travels by environment or passfile, never in an argument or a URL.
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from shippyard.config.models import Database, Login
 from shippyard.host.secrets import read_secret
@@ -22,9 +23,9 @@ class Target:
     passfile: Path | None = None
     password: str | None = field(default=None, repr=False)
 
-    def conninfo(self) -> dict[str, str | int]:
+    def conninfo(self) -> dict[str, Any]:
         """Keyword arguments for libpq."""
-        info: dict[str, str | int] = {
+        info: dict[str, Any] = {
             "host": self.host,
             "port": self.port,
             "dbname": self.dbname,

@@ -36,7 +36,7 @@ class UtcTime(TypeDecorator[datetime]):
     impl = String(32)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
+    def process_bind_param(self, value: datetime | None, _: Dialect) -> str | None:
         """To text in UTC with microseconds."""
         if value is None:
             return None
@@ -44,7 +44,7 @@ class UtcTime(TypeDecorator[datetime]):
             raise ValueError("a naive time can't be kept")
         return value.astimezone(UTC).isoformat(timespec="microseconds")
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: Any, _: Dialect) -> datetime | None:
         """Back to an aware time."""
         return None if value is None else datetime.fromisoformat(value)
 

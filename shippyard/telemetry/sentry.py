@@ -31,7 +31,7 @@ def configure_sentry(config: Sentry, environment: str) -> bool:
         send_default_pii=False,
         max_request_body_size="never",
         before_send=_scrub,
-        before_breadcrumb=lambda crumb, hint: _scrub(crumb, hint),
+        before_breadcrumb=_scrub,
     )
     return True
 
