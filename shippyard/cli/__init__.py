@@ -1,0 +1,1 @@
+"""The commands: one file per subcommand. They parse, call and print; they decide nothing."""

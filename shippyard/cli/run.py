@@ -1,0 +1,40 @@
+"""`shippyard run`: be the daemon."""
+
+from pathlib import Path
+
+import click
+
+from shippyard.cli.exits import EXIT_CODES_HELP, ExitCode, Problem
+
+
+@click.command(epilog=EXIT_CODES_HELP)
+@click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    envvar="SHIPPYARD_CONFIG",
+    default=Path("/etc/shippyard/shippyard.toml"),
+    show_default=True,
+    help="The configuration file (TOML).",
+)
+def run(config_path: Path) -> None:
+    """Run the daemon in the foreground until SIGTERM.
+
+    SIGHUP reads the configuration again, or says why not and keeps the old one.
+
+    \b
+    Example:
+      shippyard run --config /etc/shippyard/shippyard.toml
+    """
+    from shippyard import daemon
+    from shippyard.config.loading import ConfigError
+    from shippyard.host.secrets import SecretMissing
+    from shippyard.state.database import StateUnusable
+    from shippyard.wiring import NotBuildable
+
+    try:
+        daemon.run(config_path)
+    except ConfigError as error:
+        raise Problem(str(error), ExitCode.USAGE) from None
+    except (SecretMissing, StateUnusable, NotBuildable) as error:
+        raise Problem(str(error)) from None

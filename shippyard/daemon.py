@@ -1,0 +1,191 @@
+"""Owns the life of the daemon: start in order, prove that it lives, reload, stop in reverse order.
+
+What the parts are is `wiring`'s business; this file only turns them on and off.
+"""
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+import structlog
+
+from shippyard.config.loading import ConfigError, load_config
+from shippyard.config.models import Config
+from shippyard.host import notify
+from shippyard.host.clock import SystemClock
+from shippyard.host.process import Processes
+from shippyard.host.pulse import Pulse
+from shippyard.host.secrets import SecretMissing
+from shippyard.state.database import open_state
+from shippyard.telemetry.exposition import Exposition
+from shippyard.telemetry.logging import configure_logging
+from shippyard.telemetry.metrics import Metrics
+from shippyard.telemetry.sentry import configure_sentry
+from shippyard.wiring import Base, NotBuildable, System, build
+
+TURN_S = 0.5
+KILL_GRACE_S = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+class Service(Protocol):
+    """Something that runs until stopped; stopping twice, or before starting, is fine."""
+
+    def start(self) -> None:
+        """Begin to work in the background."""
+        ...
+
+    def stop(self) -> None:
+        """Stop soon; work that can't be resumed is given up cleanly."""
+        ...
+
+
+def run(config_path: Path) -> None:
+    """Be the daemon until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigError, SecretMissing, StateUnusable, NotBuildable: it can't start; one line each.
+    """
+    config = load_config(config_path)
+    configure_logging(config.log.level, config.log.format)
+    configure_sentry(config.sentry, config.environment)
+    clock = SystemClock()
+    metrics = Metrics()
+    with open_state(config.daemon.state_dir) as state:
+        base = Base(
+            config_path=config_path,
+            state=state,
+            metrics=metrics,
+            exposition=Exposition(metrics),
+            processes=Processes(),
+            pulse=Pulse(clock),
+            clock=clock,
+            started_at=clock.now(),
+        )
+        _Life(config, base).live()
+
+
+class _Life:
+    """One process's life, from the first service started to the last one stopped."""
+
+    def __init__(self, config: Config, base: Base) -> None:
+        self._config = config
+        self._base = base
+        self._wake = threading.Event()
+        self._stop = False
+        self._reload = False
+
+    def live(self) -> None:
+        system = build(self._config, self._base)
+        system.recover()
+        with self._signals():
+            try:
+                start_all(system.services)
+                self._mark_loaded(self._base.clock.now())
+                notify.ready(f"guarding {len(self._config.databases)} databases")
+                log.info("daemon.ready", http=system.http_url, socket=str(system.socket))
+                system = self._turn_until_stopped(system)
+            finally:
+                notify.stopping("stopping")
+                # Programs end first: a job waits on its program, and a service on its jobs.
+                self._base.processes.end_all(KILL_GRACE_S)
+                stop_all(system.services)
+        log.info("daemon.stopped")
+
+    def _turn_until_stopped(self, system: System) -> System:
+        while not self._stop:
+            if self._reload:
+                self._reload = False
+                system = self._reloaded(system)
+            self._prove_alive()
+            self._wake.wait(TURN_S)
+            self._wake.clear()
+        return system
+
+    def _prove_alive(self) -> None:
+        stuck = self._base.pulse.stuck()
+        self._base.metrics.loops_stuck.set(len(stuck))
+        if not stuck:
+            notify.feed_watchdog(f"guarding {len(self._config.databases)} databases")
+        elif int(self._base.clock.monotonic()) % 10 == 0:
+            log.error("daemon.stuck", loops=stuck)
+
+    def _reloaded(self, system: System) -> System:
+        """The system under the configuration as it is now on disk, or the old one and why."""
+        notify.reloading()
+        try:
+            config = load_config(self._base.config_path)
+            _refuse_what_needs_restart(self._config, config)
+            configure_logging(config.log.level, config.log.format)
+            system = self._swapped(system, config)
+        except (ConfigError, SecretMissing, NotBuildable, OSError) as error:
+            self._base.metrics.config_reload_success.set(0)
+            log.error("config.reload_refused", reason=str(error), kept="the old configuration")
+        else:
+            self._config = config
+            self._mark_loaded(self._base.clock.now())
+            log.info("config.reloaded")
+        notify.ready(f"guarding {len(self._config.databases)} databases")
+        return system
+
+    def _swapped(self, old: System, config: Config) -> System:
+        new = build(config, self._base)
+        stop_all(old.services)
+        try:
+            start_all(new.services)
+        except Exception:
+            stop_all(new.services)
+            start_all(build(self._config, self._base).services)
+            raise
+        return new
+
+    def _mark_loaded(self, now: datetime) -> None:
+        self._base.metrics.config_reload_success.set(1)
+        self._base.metrics.config_reload_time.set(now.timestamp())
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        def on_signal(number: int, _: FrameType | None) -> None:
+            if number == signal.SIGHUP:
+                self._reload = True
+            else:
+                self._stop = True
+            self._wake.set()
+
+        wanted = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+        before = {number: signal.signal(number, on_signal) for number in wanted}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def start_all(services: Sequence[Service]) -> None:
+    """Start in order."""
+    for service in services:
+        service.start()
+
+
+def stop_all(services: Sequence[Service]) -> None:
+    """Stop in reverse order; one that fails to stop does not keep the others running."""
+    for service in reversed(services):
+        try:
+            service.stop()
+        except Exception:
+            log.exception("service.stop_failed", service=type(service).__name__)
+
+
+def _refuse_what_needs_restart(old: Config, new: Config) -> None:
+    if old.daemon.state_dir != new.daemon.state_dir:
+        raise ConfigError("daemon.state_dir changed; restart the daemon to move its state")
+    if old.environment != new.environment:
+        raise ConfigError("environment changed; restart the daemon to change it")
+
+
