@@ -35,6 +35,10 @@ STYLES = {
 }
 
 UNITS = ("B", "kB", "MB", "GB", "TB")
+STEP = 1000
+MINUTE_S = 60
+HOUR_MIN = 60
+LONG_H = 48
 
 
 def print_json(document: Any) -> None:
@@ -74,9 +78,9 @@ def size(size_bytes: float | None) -> str:
         return "-"
     value, unit = float(size_bytes), UNITS[0]
     for unit in UNITS:
-        if value < 1000 or unit == UNITS[-1]:
+        if value < STEP or unit == UNITS[-1]:
             break
-        value /= 1000
+        value /= STEP
     return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
 
 
@@ -84,13 +88,13 @@ def duration(seconds: float | None) -> str:
     """A duration as a person reads it: `0.4 s`, `3 min 20 s`, `2 h 5 min`, `4 d 3 h`."""
     if seconds is None:
         return "-"
-    if seconds < 60:
+    if seconds < MINUTE_S:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
+    if minutes < HOUR_MIN:
         return f"{minutes} min {rest} s"
     hours, minutes = divmod(minutes, 60)
-    if hours < 48:
+    if hours < LONG_H:
         return f"{hours} h {minutes} min"
     days, hours = divmod(hours, 24)
     return f"{days} d {hours} h"
@@ -138,9 +142,8 @@ class Progress:
 
 def _step(fields: Mapping[str, Any]) -> str:
     parts = [str(fields.get("phase", "working"))]
-    for name in ("database", "kind", "revision", "message"):
-        if fields.get(name):
-            parts.append(str(fields[name]))
+    named = ("database", "kind", "revision", "message")
+    parts.extend(str(fields[name]) for name in named if fields.get(name))
     if fields.get("attempt"):
         parts.append(f"attempt {fields['attempt']}")
     if fields.get("size_bytes"):

