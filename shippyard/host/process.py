@@ -60,6 +60,11 @@ class Child:
         """Process id, which is also its group's id."""
         return self._popen.pid
 
+    @property
+    def running(self) -> bool:
+        """True while the program has not ended."""
+        return self._popen.poll() is None
+
     def wait(self, timeout_s: float, on_tick: Callable[[], None] | None = None) -> int:
         """Exit status, after at most `timeout_s`; `on_tick` is called about five times a second.
 

@@ -1,0 +1,1 @@
+"""Making things ready: seeds, the demo. Sits above the domains and below the commands."""

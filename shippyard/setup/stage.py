@@ -1,0 +1,147 @@
+"""Owns the demo's machinery: a scratch cluster, the real daemon on it, a pager, and their end.
+
+Everything lives in one folder and is gone when the stage is struck.
+"""
+
+import contextlib
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import psycopg
+
+from shippyard.control.client import Client, DaemonUnreachable
+from shippyard.host.process import Child, Processes
+from shippyard.postgres.embedded import EmbeddedCluster
+from shippyard.postgres.target import Target
+from shippyard.postgres.tools import Tools, server_tools
+from shippyard.setup.receiver import Receiver
+
+DATABASE = "shippyar"
+DBNAME = "shippyar_dev"
+OWNER = "shippyar_owner"
+START_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 10.0
+HERE = Path(__file__).parent
+
+
+class StageFailed(Exception):
+    """A part of the stage did not come up; the message says which and why."""
+
+
+class Stage:
+    """The parts, set up one by one by the tour."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="shippyard-demo-"))
+        # The unprivileged account PostgreSQL runs as must be able to pass through.
+        self.folder.chmod(0o755)
+        self.receiver = Receiver()
+        self._processes = Processes()
+        self._undo = contextlib.ExitStack()
+        self._daemon: Child | None = None
+        self._cluster: EmbeddedCluster | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.strike()
+
+    @property
+    def socket(self) -> Path:
+        """The daemon's control socket."""
+        return self.folder / "control.sock"
+
+    @property
+    def client(self) -> Client:
+        """How to ask the daemon."""
+        return Client(self.socket)
+
+    def target(self, user: str = OWNER) -> Target:
+        """The demo's database, as one of its roles."""
+        assert self._cluster is not None, "no cluster yet"
+        return self._cluster.target(DBNAME, user)
+
+    def raise_cluster(self) -> Tools:
+        """Make and start a PostgreSQL of our own; gives the programs it runs on."""
+        tools = server_tools(self._processes)
+        self._cluster = EmbeddedCluster(self.folder / "postgres", tools, self._processes)
+        self._undo.callback(self._cluster.destroy)
+        self._cluster.create()
+        self._cluster.start()
+        return tools
+
+    def make_roles(self) -> None:
+        """The roles and the database the daemon is configured for."""
+        assert self._cluster is not None, "no cluster yet"
+        admin = self._cluster.target().conninfo()
+        statements = (HERE / "roles.sql").read_text().split(";\n")
+        with psycopg.connect(**admin, autocommit=True) as connection:
+            for statement in filter(str.strip, statements):
+                connection.execute(statement.encode())
+
+    def start_daemon(self, migrations: Path) -> None:
+        """Write the configuration and start `shippyard run` on it; returns once it is ready.
+
+        Raises:
+            StageFailed: the daemon ended, or did not answer in time.
+        """
+        assert self._cluster is not None, "no cluster yet"
+        config = self.folder / "shippyard.toml"
+        config.write_text(self._filled(migrations))
+        argv = [sys.executable, "-m", "shippyard", "run", "--config", str(config)]
+        log = self._undo.enter_context((self.folder / "daemon.log").open("wb"))
+        self._daemon = self._undo.enter_context(self._processes.start(argv, stdout=log))
+        self._undo.callback(self._stop_daemon)
+        self._wait_until_ready(self._daemon)
+
+    def strike(self) -> None:
+        """End everything and remove the folder; safe to call twice."""
+        self._undo.close()
+        self.receiver.close()
+        self._processes.end_all()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _filled(self, migrations: Path) -> str:
+        assert self._cluster is not None
+        words = {
+            "folder": self.folder,
+            "host": self._cluster.socket_dir,
+            "url": self.receiver.url,
+            "migrations": migrations,
+        }
+        text = (HERE / "demo.toml").read_text()
+        for word, value in words.items():
+            text = text.replace("{" + word + "}", str(value))
+        return text
+
+    def _wait_until_ready(self, daemon: Child) -> None:
+        for _ in _tries(START_TIMEOUT_S):
+            if not daemon.running:
+                raise StageFailed(f"the daemon ended: {daemon.stderr_tail().strip()[-500:]}")
+            with contextlib.suppress(DaemonUnreachable):
+                if all(each["up"] for each in self.client.call("status", {})["databases"]):
+                    return
+        raise StageFailed(f"the daemon did not become ready within {START_TIMEOUT_S:g} s")
+
+    def _stop_daemon(self) -> None:
+        if self._daemon is not None:
+            self._daemon.end(STOP_TIMEOUT_S)
+
+
+def _tries(timeout_s: float, pause_s: float = 0.1) -> Iterator[None]:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        yield
+        time.sleep(pause_s)
