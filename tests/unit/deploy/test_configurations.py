@@ -1,0 +1,110 @@
+"""The four configurations load as they ship, and differ where their environments do."""
+
+from pathlib import Path
+
+import pytest
+
+from shippyard.config.loading import load_config
+from shippyard.config.models import Config
+
+ROOT = Path(__file__).parents[3]
+ENVIRONMENTS = ("development", "testing", "staging", "production")
+
+
+def shipped(environment: str) -> Config:
+    return load_config(ROOT / "config" / f"{environment}.toml", environ={})
+
+
+def credentials_of(config: Config) -> set[str]:
+    """Every credential that a configuration asks for."""
+    logins = [
+        login
+        for database in config.databases
+        for login in (database.monitor, database.backup, database.migrator)
+        if login
+    ]
+    named = [login.password_credential for login in logins]
+    named += [route.url_credential for route in config.alerting.routes]
+    return {name for name in [*named, config.sentry.dsn_credential] if name}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_loads_and_is_what_its_name_says(environment: str) -> None:
+    assert shipped(environment).environment == environment
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_begins_with_a_comment_that_says_what_it_is_for(environment: str) -> None:
+    text = (ROOT / "config" / f"{environment}.toml").read_text()
+    assert text.startswith("# Shippyard ")
+    assert "docs/configuration.md" in text
+
+
+def test_development_logs_everything_and_lets_its_one_person_in() -> None:
+    config = shipped("development")
+    assert config.log.level == "debug"
+    assert config.control.allow_root
+    assert config.migration is not None
+    assert not config.migration.backup_before
+    assert config.backup.dump_schedule == ""
+
+
+def test_testing_is_quiet_and_runs_side_by_side() -> None:
+    config = shipped("testing")
+    assert config.log.level == "warning"
+    assert config.http.port == 0
+    assert config.alerting.routes == ()
+
+
+def test_staging_asks_of_a_migration_what_production_asks() -> None:
+    staging, production = shipped("staging").migration, shipped("production").migration
+    assert staging == production
+
+
+def test_production_wakes_people_keeps_a_year_and_lets_no_root_in() -> None:
+    config = shipped("production")
+    assert any("page" in route.severities for route in config.alerting.routes)
+    assert config.backup.keep.days == 30
+    assert config.backup.keep.monthly == 12
+    assert config.backup.dump_schedule
+    assert config.backup.schema_schedule
+    assert not config.control.allow_root
+    assert set(config.control.operators).isdisjoint(config.control.approvers)
+
+
+@pytest.mark.parametrize("environment", ["development", "testing"])
+def test_what_a_developer_runs_writes_beside_the_tree_only(environment: str) -> None:
+    config = shipped(environment)
+    written = [config.daemon.state_dir, config.backup.dir, config.control.socket]
+    assert all(path.resolve().is_relative_to(ROOT / ".work" / environment) for path in written)
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_the_unit_hands_over_every_credential_that_is_asked_for(environment: str) -> None:
+    unit = (ROOT / "systemd" / "shippyard.service").read_text()
+    handed = {
+        line.removeprefix("LoadCredential=")
+        for line in unit.splitlines()
+        if line.startswith("LoadCredential=")
+    }
+    assert credentials_of(shipped(environment)) <= handed
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_what_the_unit_lets_it_write_is_where_it_writes(environment: str) -> None:
+    config = shipped(environment)
+    assert config.daemon.state_dir == Path("/var/lib/shippyard")
+    assert config.backup.dir == Path("/var/lib/shippyard/backups")
+    assert config.control.socket.parent == Path("/run/shippyard")
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_the_groups_it_names_are_made_by_sysusers(environment: str) -> None:
+    control = shipped(environment).control
+    made = {
+        line.split()[1]
+        for line in (ROOT / "systemd/sysusers.d/shippyard.conf").read_text().splitlines()
+        if line.startswith("g ")
+    }
+    named = {*control.viewers, *control.operators, *control.approvers, f"@{control.group}"}
+    assert {name.removeprefix("@") for name in named} <= made
