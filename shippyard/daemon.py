@@ -187,5 +187,3 @@ def _refuse_what_needs_restart(old: Config, new: Config) -> None:
         raise ConfigError("daemon.state_dir changed; restart the daemon to move its state")
     if old.environment != new.environment:
         raise ConfigError("environment changed; restart the daemon to change it")
-
-
