@@ -1,0 +1,45 @@
+"""Owns how revisions are numbered and their files called: 001_initial_schema.py, 002_….
+
+Pure. Refuses to know Alembic, databases and what is in a revision.
+"""
+
+import re
+from collections.abc import Iterable
+
+GENERATED_ID = re.compile(r"[0-9a-f]{12}")  # what Alembic makes up when no id is given
+MAX_SLUG_CHARS = 60
+
+
+def next_number(taken: Iterable[str]) -> str:
+    """The number after the highest that is taken, three digits at least."""
+    return f"{max((int(each) for each in taken if each.isdigit()), default=0) + 1:03d}"
+
+
+def slug_of(description: str) -> str:
+    """The words of a description as they stand in a file name."""
+    words = re.findall(r"[a-z0-9]+", description.lower())
+    slug = words[0] if words else ""
+    for word in words[1:]:
+        if len(slug) + 1 + len(word) > MAX_SLUG_CHARS:
+            break
+        slug += f"_{word}"
+    return slug
+
+
+def problem_with_id(given: str, taken: Iterable[str]) -> str | None:
+    """What is wrong with an id that an author chose, or None."""
+    expected = next_number(taken)
+    if given == expected:
+        return None
+    return f"the next revision is {expected}, not {given}; leave --rev-id out"
+
+
+def problem_with_file(file: str, revision: str, description: str) -> str | None:
+    """What is wrong with a revision's file name, or None; names the right one."""
+    if re.fullmatch(re.escape(revision) + r"_[a-z0-9]+(_[a-z0-9]+)*\.py", file) and re.fullmatch(
+        r"\d{3,}", revision
+    ):
+        return None
+    if not re.fullmatch(r"\d{3,}", revision):
+        return f"{file}: its revision is {revision!r}; revisions are numbered: 001, 002, …"
+    return f"{file}: rename it to {revision}_{slug_of(description) or 'what_it_does'}.py"
