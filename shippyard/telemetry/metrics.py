@@ -50,13 +50,18 @@ class Metrics:
         self.job_last_success = self._gauge(
             "shippyard_job_last_success_timestamp_seconds",
             "When a scheduled job last ended well.",
-            "job",
+            "job_name",  # `job` is Prometheus's own label: it would become `exported_job`
         )
         self.job_runs = self._counter(
-            "shippyard_job_runs_total", "Scheduled jobs that ended, by outcome.", "job", "outcome"
+            "shippyard_job_runs_total",
+            "Scheduled jobs that ended, by outcome.",
+            "job_name",
+            "outcome",
         )
         self.job_next_due = self._gauge(
-            "shippyard_job_next_due_timestamp_seconds", "When a scheduled job is next due.", "job"
+            "shippyard_job_next_due_timestamp_seconds",
+            "When a scheduled job is next due.",
+            "job_name",
         )
         self.control_requests = self._counter(
             "shippyard_control_requests_total",
