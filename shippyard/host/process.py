@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+PIPE = subprocess.PIPE
 TICK_S = 0.2
 GRACE_S = 3.0
 OUTPUT_TAIL_BYTES = 64 * 1024
