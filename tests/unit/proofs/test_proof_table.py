@@ -34,7 +34,7 @@ BROKEN = _row("broken", ValueError("no such thing"))
         (None, True, Verdict.NOT_RUN),
     ],
 )
-def test_a_quick_look_never_passes(ok: bool | None, *, quick: bool, verdict: Verdict) -> None:
+def test_a_quick_look_never_passes(*, ok: bool | None, quick: bool, verdict: Verdict) -> None:
     assert verdict_of(Outcome("x", ok), quick=quick) is verdict
 
 
