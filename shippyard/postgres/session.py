@@ -71,6 +71,10 @@ class Session:
                 self.close()
             raise QueryFailed(one_line(error), error.sqlstate) from None
 
+    def sever(self) -> None:
+        """Cut the connection from another thread: a query in flight fails at once."""
+        _shut(self._connection)
+
     def close(self) -> None:
         """Let go of the connection; safe to call twice."""
         with contextlib.suppress(psycopg.Error):

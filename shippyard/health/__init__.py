@@ -1,0 +1,1 @@
+"""Health: questions in SQL asked on a cadence; samples for `/metrics`, findings for alerting."""

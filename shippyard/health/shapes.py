@@ -1,0 +1,88 @@
+"""Owns the shapes an answer can have: how rows become figures, evidence and words. Pure.
+
+A check names its shape in its TOML; a new one is a function here or beside here and one line in
+`SHAPES`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from shippyard.health.action import ending
+from shippyard.health.blocking import evidence_of, facts_of, tree_of
+from shippyard.health.model import Row
+
+SESSIONS_TOLD = 10
+ROWS_TOLD = 20
+
+
+@dataclass(frozen=True)
+class Shaped:
+    """What an answer says. Metrics and `when` read `figures`; `evidence` goes with a finding.
+
+    `evidence` is asked only when there is a finding, and is given the figures that make it one.
+    """
+
+    figures: Sequence[Row]
+    evidence: Callable[[Sequence[Row]], Mapping[str, Any]]
+
+
+def plain_rows(rows: Sequence[Row]) -> Shaped:
+    """Each row is a figure."""
+    return Shaped(rows, lambda found: {"rows": [_json(row) for row in found[:ROWS_TOLD]]})
+
+
+def sessions(rows: Sequence[Row]) -> Shaped:
+    """Rows are sessions, oldest first: one figure over all of them, with words about the oldest.
+
+    Columns: total, age_s, pid, backend_start, datname, usename, application_name, state, query.
+    """
+    oldest = _session_told(rows[0]) if rows else {}
+    figure = {
+        **oldest,
+        "sessions": rows[0]["total"] if rows else 0,
+        "max_age_s": rows[0]["age_s"] if rows else 0.0,
+    }
+    return Shaped(
+        [figure], lambda _: {"sessions": [_session_told(row) for row in rows[:SESSIONS_TOLD]]}
+    )
+
+
+def blocking_tree(rows: Sequence[Row]) -> Shaped:
+    """Rows are lock waits and those waited for: one figure over the whole tree."""
+    tree = tree_of(rows)
+    return Shaped([facts_of(tree)], lambda _: evidence_of(tree))
+
+
+SHAPES: Mapping[str, Callable[[Sequence[Row]], Shaped]] = {
+    "rows": plain_rows,
+    "sessions": sessions,
+    "blocking_tree": blocking_tree,
+}
+
+
+def _session_told(row: Row) -> dict[str, Any]:
+    start: datetime | None = row["backend_start"]
+    return {
+        "pid": row["pid"],
+        "backend_start": start.isoformat() if start else None,
+        "database": row["datname"],
+        "user": row["usename"],
+        "application": row["application_name"],
+        "state": row["state"],
+        "age_s": round(row["age_s"], 3),
+        "query": row["query"],
+        "action": ending(row["pid"], start, row["state"]),
+    }
+
+
+def _json(row: Row) -> dict[str, Any]:
+    return {column: _json_value(value) for column, value in row.items()}
+
+
+def _json_value(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return float(value) if isinstance(value, Decimal) else str(value)
