@@ -1,0 +1,1 @@
+"""Migrations: plan, gates, run, record. User code runs in child processes, never in the daemon."""

@@ -1,0 +1,285 @@
+"""Owns carrying out one run: gates, backup, gates again, runner, verification, record.
+
+Every change of state is written to the journal before the next thing starts. However it ends, it
+is recorded with what is then true in the database.
+"""
+
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from shippyard.config.models import Environment
+from shippyard.host.clock import Clock
+from shippyard.migration.audit import Audit
+from shippyard.migration.facts import Backups, Facts, Live, Progress
+from shippyard.migration.gates import ask_all, first_blocking
+from shippyard.migration.gates.verdict import Verdict
+from shippyard.migration.journal import Journal, Run
+from shippyard.migration.planner import Look, Prepared, look_or_none
+from shippyard.migration.states import RunEvent
+from shippyard.migration.supervise import Event, Supervisor
+from shippyard.postgres.session import one_line
+from shippyard.telemetry.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+OnVerdict = Callable[[Verdict], None]
+
+
+class Blocked(Exception):
+    """A gate forbids it; the message names the first one that does."""
+
+    def __init__(self, blocking: Verdict, verdicts: Sequence[Verdict]) -> None:
+        super().__init__(f"gate {blocking.gate}: {blocking.summary}")
+        self.verdicts = tuple(verdicts)
+
+
+class RunFailed(Exception):
+    """The run did not reach its target; one line with what is left in the database."""
+
+
+class RunInterrupted(RunFailed):
+    """The run was stopped on purpose or by a crash."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What every run needs and none owns."""
+
+    environment: Environment
+    journal: Journal
+    audit: Audit
+    supervisor: Supervisor
+    metrics: Metrics
+    clock: Clock
+    backups: Backups
+    live: Live
+    stopping: threading.Event
+
+
+class Execution:
+    """One run, from its first gate to its record."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        prepared: Prepared,
+        requested_by: str,
+        progress: Progress,
+        on_verdict: OnVerdict,
+    ) -> None:
+        self._parts = parts
+        self._prepared = prepared
+        self._plan = prepared.plan
+        self._requested_by = requested_by
+        self._progress = progress
+        self._on_verdict = on_verdict
+        self._said: dict[str, Verdict] = {}
+        self._started_s = parts.clock.monotonic()
+        self.run_id = parts.journal.open(prepared.plan, requested_by)
+
+    def carry_out(self) -> Run:
+        """Do it all.
+
+        Raises:
+            Blocked, RunInterrupted, RunFailed: recorded before they are raised.
+        """
+        self._audit("run.requested", self._identity())
+        try:
+            self._steps()
+        except Blocked as error:
+            self._audit("run.blocked", {"reason": str(error)})
+            self._finish("failed", "blocked", f"blocked: {error}")
+            raise
+        except RunInterrupted as error:
+            raise RunInterrupted(self._finish_badly("interrupted", error)) from None
+        except Exception as error:
+            if self._parts.stopping.is_set():
+                raise RunInterrupted(self._finish_badly("interrupted", error)) from None
+            raise RunFailed(self._finish_badly("failed", error)) from error
+        return self._finish("verified", "done", None)
+
+    def _steps(self) -> None:
+        backup_first = self._prepared.policy.backup_before
+        self._pass_gates(backup_promised=backup_first)
+        if backup_first:
+            self._back_up()
+            self._pass_gates(backup_promised=False)
+        self._apply()
+        self._verify()
+
+    def _pass_gates(self, *, backup_promised: bool) -> None:
+        self._refuse_if_stopping()
+        self._tell("gate", "asking the gates")
+        verdicts = ask_all(self.facts(backup_promised=backup_promised))
+        for verdict in verdicts:
+            if self._said.get(verdict.gate) != verdict:
+                self._said[verdict.gate] = verdict
+                self._on_verdict(verdict)
+        self._parts.journal.note(self.run_id, verdicts=[v.document() for v in verdicts])
+        blocking = first_blocking(verdicts, self._prepared.policy)
+        if blocking:
+            raise Blocked(blocking, verdicts)
+        self._parts.journal.move(self.run_id, "gates_passed")
+
+    def facts(self, *, backup_promised: bool) -> Facts:
+        """What the gates judge by, asked anew."""
+        return gather_facts(self._parts, self._prepared, backup_promised=backup_promised)
+
+    def _back_up(self) -> None:
+        self._tell("backup", f"taking a full backup of {self._plan.database}")
+
+        def forward(fields: Mapping[str, Any]) -> None:
+            self._progress({"message": "taking the backup", **fields, "phase": "backup"})
+
+        backup = self._parts.backups.take(
+            self._plan.database, held_by=self.run_id, progress=forward
+        )
+        self._parts.journal.backed_up(self.run_id, backup.id)
+        self._parts.journal.step(self.run_id, {"event": "backed_up", "backup": backup.id})
+
+    def _apply(self) -> None:
+        self._refuse_if_stopping()
+        self._parts.journal.move(self.run_id, "started")
+        self._audit("run.started", self._identity())
+        timeout_s = self._prepared.policy.timeout_s
+        started_s = self._parts.clock.monotonic()
+        spec = self._prepared.run_spec(self.run_id)
+        ending = self._parts.supervisor.run(spec, timeout_s, self._on_event)
+        match ending.outcome:
+            case "applied":
+                self._parts.journal.move(self.run_id, "applied")
+            case "refused":
+                lock = Verdict("another_run", "block", ending.message)
+                self._on_verdict(lock)
+                raise Blocked(lock, [lock])
+            case "interrupted":
+                if self._parts.clock.monotonic() - started_s >= timeout_s:
+                    raise RunFailed(f"ended after migration.timeout_s = {timeout_s:g} s")
+                raise RunInterrupted(ending.message)
+            case "failed" if ending.half_applied:
+                raise RunFailed(f"{ending.message}; what it committed before stays")
+            case "failed":
+                raise RunFailed(f"{ending.message}; this revision was rolled back")
+
+    def _verify(self) -> None:
+        self._tell("verify", "looking at what the database says now")
+        found = look_or_none(self._prepared.target)
+        if found is None:
+            raise RunFailed("applied, but the server did not say where it stands now")
+        if found.current != self._plan.target:
+            raise RunFailed(f"the runner said done, but the version is not {self._plan.target}")
+        left = self._new_invalid_indexes(found)
+        if left:
+            raise RunFailed("a concurrent build did not finish")
+
+    def _on_event(self, event: Event) -> None:
+        self._parts.journal.step(self.run_id, event)
+        if event.get("event") == "lock_retry":
+            self._parts.metrics.migration_lock_retries.labels(self._plan.database).inc()
+        if "revision" in event and "attempt" in event:
+            more = {"revision": event["revision"], "attempt": event["attempt"]}
+            self._tell("run", message_of(event), **more)
+
+    def _finish_badly(self, event: RunEvent, error: Exception) -> str:
+        """Record a bad end and give its one line, with what is left in the database."""
+        found = look_or_none(self._prepared.target)
+        said = f"{one_line(error)}; {self._what_is_left(found)}"
+        self._finish(event, event, said)
+        return said
+
+    def _what_is_left(self, found: Look | None) -> str:
+        if found is None:
+            return "where the database stands could not be read"
+        left = self._new_invalid_indexes(found)
+        standing = f"the database is at {found.current or 'no revision'}"
+        if not left:
+            return standing
+        return f"{standing}, INVALID: {', '.join(left)}; drop with DROP INDEX CONCURRENTLY"
+
+    def _new_invalid_indexes(self, found: Look) -> list[str]:
+        before = set(self._prepared.seen.server.invalid_indexes)
+        return [name for name in found.server.invalid_indexes if name not in before]
+
+    def _finish(self, event: RunEvent, outcome: str, error: str | None) -> Run:
+        run = self._parts.journal.move(self.run_id, event, error)
+        head = self._audit("run.finished", {"state": run.state, "error": error})
+        database = run.database
+        self._parts.metrics.migration_runs.labels(database, outcome).inc()
+        if run.state == "done":
+            now = self._parts.clock.now().timestamp()
+            self._parts.metrics.migration_last_success.labels(database).set(now)
+        log.info(
+            "migration.finished",
+            run=run.id,
+            database=database,
+            outcome=outcome,
+            from_revision=run.from_revision,
+            to_revision=run.to_revision,
+            requested_by=run.requested_by,
+            error=error,
+            audit_head=head,
+            elapsed_s=round(self._parts.clock.monotonic() - self._started_s, 3),
+        )
+        return run
+
+    def _identity(self) -> dict[str, Any]:
+        return {
+            "database": self._plan.database,
+            "from_revision": self._plan.current,
+            "to_revision": self._plan.target,
+            "content_hash": self._plan.content_hash,
+        }
+
+    def _audit(self, action: str, detail: Mapping[str, Any]) -> str:
+        return self._parts.audit.record(self._requested_by, action, self.run_id, detail)
+
+    def _tell(self, phase: str, message: str, **more: Any) -> None:
+        self._progress({"phase": phase, "run": self.run_id, "message": message, **more})
+
+    def _refuse_if_stopping(self) -> None:
+        if self._parts.stopping.is_set():
+            raise RunInterrupted("the daemon is stopping")
+
+
+def gather_facts(
+    parts: Parts, prepared: Prepared, *, backup_promised: bool, active_run: str | None = None
+) -> Facts:
+    """What the gates judge by; what can't be had is unknown, never fine."""
+    database = prepared.plan.database
+    found = look_or_none(prepared.target)
+    try:
+        backup, backup_known = parts.backups.newest(database), True
+    except Exception as error:  # noqa: BLE001  whatever the catalog's trouble, the fact is unknown
+        log.warning("migration.backup_unknown", database=database, error=one_line(error))
+        backup, backup_known = None, False
+    return Facts(
+        database=database,
+        environment=parts.environment,
+        policy=prepared.policy,
+        now=parts.clock.now(),
+        plan=prepared.plan,
+        server=found.server if found else None,
+        live=parts.live.facts(database),
+        backup=backup,
+        backup_known=backup_known,
+        backup_promised=backup_promised,
+        active_run=active_run,
+    )
+
+
+def message_of(event: Event) -> str:
+    """What a person is told about one of the runner's events."""
+    revision = event["revision"]
+    match event["event"]:
+        case "revision_started":
+            return f"applying {revision}"
+        case "lock_retry":
+            return f"{revision}: a lock was not free, trying again in {event['pause_s']:g} s"
+        case "revision_done":
+            return f"{revision} applied in {event['elapsed_s']:g} s"
+        case _:
+            return f"{revision}: {event.get('message', event['event'])}"

@@ -1,0 +1,126 @@
+"""Owns what the gates may ask: protocols that other rooms answer, and one frozen set of facts.
+
+Knows nobody who answers. A fact that could not be had is None, never a comfortable default.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from shippyard.config.models import Environment, Migration
+from shippyard.migration.plan import Plan
+
+Progress = Callable[[Mapping[str, Any]], None]
+
+
+class BackupFacts(Protocol):
+    """A published, verified full backup."""
+
+    @property
+    def id(self) -> str:
+        """Its name in the catalog."""
+        ...
+
+    @property
+    def database(self) -> str:
+        """What it is a backup of."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """`dump` for a full one."""
+        ...
+
+    @property
+    def finished_at(self) -> datetime:
+        """When it was published."""
+        ...
+
+    @property
+    def size_bytes(self) -> int:
+        """Size on disk."""
+        ...
+
+
+class Backups(Protocol):
+    """Who knows and takes backups."""
+
+    def newest(self, database: str) -> BackupFacts | None:
+        """The newest verified full backup, or None."""
+        ...
+
+    def take(self, database: str, *, held_by: str, progress: Progress) -> BackupFacts:
+        """Take a full backup that retention leaves alone while the run `held_by` may need it."""
+        ...
+
+
+class LiveFacts(Protocol):
+    """How a database's cluster was a moment ago."""
+
+    @property
+    def in_recovery(self) -> bool:
+        """True on a standby."""
+        ...
+
+    @property
+    def blocked_sessions(self) -> int:
+        """Sessions that wait on another session's lock."""
+        ...
+
+    @property
+    def longest_transaction_s(self) -> float:
+        """Age of the oldest open transaction."""
+        ...
+
+    @property
+    def replication_lag_s(self) -> float | None:
+        """The slowest replica's lag; None when there is no replica."""
+        ...
+
+    @property
+    def connections_used_ratio(self) -> float:
+        """Connections in use over the limit, 0 to 1."""
+        ...
+
+    @property
+    def observed_age_s(self) -> float:
+        """How old these facts are."""
+        ...
+
+
+class Live(Protocol):
+    """Who watches the database."""
+
+    def facts(self, database: str) -> LiveFacts | None:
+        """What was last seen; None when it was not polled lately."""
+        ...
+
+
+@dataclass(frozen=True)
+class ServerFacts:
+    """What the server itself said just now."""
+
+    in_recovery: bool
+    invalid_indexes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything the gates judge by.
+
+    `backup_promised`: a full backup will be taken before anything runs.
+    `backup_known`: False when the catalog could not be asked.
+    """
+
+    database: str
+    environment: Environment
+    policy: Migration
+    now: datetime
+    plan: Plan
+    server: ServerFacts | None
+    live: LiveFacts | None
+    backup: BackupFacts | None
+    backup_known: bool
+    backup_promised: bool
+    active_run: str | None

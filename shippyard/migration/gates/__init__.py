@@ -1,0 +1,48 @@
+"""The gates between a plan and production, one per file, and the one place that lists them.
+
+Each is a pure function of `Facts`. `unknown` is an answer; whether it blocks is policy.
+"""
+
+from collections.abc import Callable, Sequence
+
+from shippyard.config.models import Migration
+from shippyard.migration.facts import Facts
+from shippyard.migration.gates.another_run import another_run
+from shippyard.migration.gates.backup import backup
+from shippyard.migration.gates.blockers import blockers
+from shippyard.migration.gates.connections import connections
+from shippyard.migration.gates.heads import heads
+from shippyard.migration.gates.invalid_indexes import invalid_indexes
+from shippyard.migration.gates.naming import naming
+from shippyard.migration.gates.replication_lag import replication_lag
+from shippyard.migration.gates.reversible import reversible
+from shippyard.migration.gates.server import server
+from shippyard.migration.gates.verdict import Verdict
+
+GATES: tuple[Callable[[Facts], Verdict], ...] = (
+    another_run,
+    heads,
+    naming,
+    reversible,
+    server,
+    invalid_indexes,
+    blockers,
+    connections,
+    replication_lag,
+    backup,
+)
+
+
+def ask_all(facts: Facts) -> tuple[Verdict, ...]:
+    """What every gate says."""
+    return tuple(gate(facts) for gate in GATES)
+
+
+def first_blocking(verdicts: Sequence[Verdict], policy: Migration) -> Verdict | None:
+    """The first verdict that forbids a run under this policy, or None when it may go on."""
+    return next((v for v in verdicts if judge(v, policy)), None)
+
+
+def judge(verdict: Verdict, policy: Migration) -> bool:
+    """True when this verdict blocks."""
+    return verdict.verdict == "block" or (verdict.verdict == "unknown" and policy.unknown_blocks)

@@ -1,0 +1,137 @@
+"""Owns making a plan for a real database: read the tree, look at the server, copy, render.
+
+Its effects are reads and one folder named by content. Knows no gates.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from shippyard.config.models import Migration
+from shippyard.migration.facts import ServerFacts
+from shippyard.migration.plan import (
+    Plan,
+    PlanRefused,
+    heads_of,
+    history_of,
+    read_revisions,
+    resolve_target,
+    select_revisions,
+)
+from shippyard.migration.spec import RenderSpec, RunSpec, Step
+from shippyard.migration.supervise import RenderFailed, Supervisor
+from shippyard.migration.tree import Tree, TreeUnusable, publish_copy, read_tree
+from shippyard.migration.version_table import (
+    read_current,
+    read_in_recovery,
+    read_invalid_indexes,
+)
+from shippyard.postgres.session import QueryFailed, Unreachable, session
+from shippyard.postgres.target import Target
+
+
+class PlanFailed(Exception):
+    """No plan could be made, for a reason outside the request; one line."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the server says now."""
+
+    current: str | None
+    server: ServerFacts
+    server_version: int
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A plan, and the copy of the files that it was made from."""
+
+    plan: Plan
+    target: Target
+    policy: Migration
+    tree: Tree
+    copy: Path
+    seen: Look
+
+    def run_spec(self, run_id: str) -> RunSpec:
+        """What the runner is told."""
+        return RunSpec(
+            run_id=run_id,
+            copy=str(self.copy),
+            ini=self.tree.ini,
+            scripts=self.tree.scripts,
+            hashes=self.plan.files,
+            steps=_steps(self.plan),
+            server_version=self.seen.server_version,
+            lock_timeout_ms=self.policy.lock_timeout_ms,
+            statement_timeout_s=self.policy.statement_timeout_s,
+            lock_attempts=self.policy.lock_attempts,
+            retry_pause_s=self.policy.retry_pause_s,
+            conninfo=self.target.conninfo(),
+        )
+
+
+class Planner:
+    """Makes plans; copies of trees go under `plans_dir`."""
+
+    def __init__(self, plans_dir: Path, supervisor: Supervisor) -> None:
+        self._plans_dir = plans_dir
+        self._supervisor = supervisor
+
+    def prepare(self, database: str, target: Target, policy: Migration, revision: str) -> Prepared:
+        """A plan from where the database stands to `revision`.
+
+        Raises:
+            PlanRefused: what was asked can't be planned.
+            PlanFailed: the server, the tree or the child gave no answer.
+        """
+        try:
+            return self._prepare(database, target, policy, revision)
+        except (TreeUnusable, Unreachable, QueryFailed, RenderFailed) as error:
+            raise PlanFailed(str(error)) from None
+        except OSError as error:
+            raise PlanFailed(f"{self._plans_dir}: {error.strerror}") from None
+
+    def _prepare(self, database: str, target: Target, policy: Migration, revision: str) -> Prepared:
+        whole = read_tree(policy.alembic_ini)
+        revisions = read_revisions(whole)
+        wanted = resolve_target(revisions, revision)
+        seen = look(target)
+        selected = select_revisions(revisions, seen.current, wanted)
+        # Alembic executes every file it finds: later revisions stay out of what runs.
+        tree = whole.without_versions_but(r.file for r in history_of(revisions, wanted))
+        copy = publish_copy(tree, self._plans_dir)
+        plan = Plan(
+            database, seen.current, wanted, heads_of(revisions), selected, tree.hashes(), {}
+        )
+        return Prepared(self._rendered(plan, tree, copy), target, policy, tree, copy, seen)
+
+    def _rendered(self, plan: Plan, tree: Tree, copy: Path) -> Plan:
+        if not plan.revisions:
+            return plan
+        spec = RenderSpec(str(copy), tree.ini, tree.scripts, _steps(plan))
+        return replace(plan, rendered=self._supervisor.render(spec))
+
+
+def look(target: Target) -> Look:
+    """Ask the server where it stands.
+
+    Raises:
+        Unreachable, QueryFailed: it did not say.
+        PlanRefused: it says two things at once.
+    """
+    with session(target, "migrate-plan") as opened:
+        server = ServerFacts(read_in_recovery(opened.query), read_invalid_indexes(opened.query))
+        return Look(read_current(opened.query), server, opened.server_version)
+
+
+def look_or_none(target: Target) -> Look | None:
+    """The same, when not knowing is an answer too."""
+    try:
+        return look(target)
+    except (Unreachable, QueryFailed, PlanRefused):
+        return None
+
+
+def _steps(plan: Plan) -> tuple[Step, ...]:
+    return tuple(Step(r.revision, r.down[0] if r.down else None) for r in plan.revisions)

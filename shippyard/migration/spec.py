@@ -1,0 +1,69 @@
+"""Owns what the daemon tells its children, and how: one JSON document on stdin.
+
+A password travels here and nowhere else: not in an argument, not in the environment.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+SPEC_MAX_BYTES = 8 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Step:
+    """One revision to apply, and the one the database must be at before (None: empty)."""
+
+    revision: str
+    down: str | None
+
+
+@dataclass(frozen=True)
+class RenderSpec:
+    """Whose SQL to render: `ini` and `scripts` are paths in the folder `copy`."""
+
+    copy: str
+    ini: str
+    scripts: str
+    steps: tuple[Step, ...]
+
+    def to_json(self) -> bytes:
+        """For the child's stdin."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "RenderSpec":
+        """What the parent said."""
+        return cls(**_with_steps(json.loads(data)))
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """What to run, where and how politely. `hashes` is what `copy` must hold, no more, no less."""
+
+    run_id: str
+    copy: str
+    ini: str
+    scripts: str
+    hashes: Mapping[str, str]
+    steps: tuple[Step, ...]
+    server_version: int
+    lock_timeout_ms: int
+    statement_timeout_s: float
+    lock_attempts: int
+    retry_pause_s: float
+    conninfo: Mapping[str, Any] = field(repr=False)
+
+    def to_json(self) -> bytes:
+        """For the child's stdin."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> "RunSpec":
+        """What the parent said."""
+        return cls(**_with_steps(json.loads(data)))
+
+
+def _with_steps(document: dict[str, Any]) -> dict[str, Any]:
+    return {**document, "steps": tuple(Step(**step) for step in document["steps"])}

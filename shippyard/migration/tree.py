@@ -1,0 +1,156 @@
+"""Owns the files of an Alembic tree: read once into memory, copied to a folder named by content.
+
+What was hashed is what runs: the copy is what Alembic gets, never the tree, which may change in
+between. Knows nothing of revisions' order or of databases; executes nothing.
+"""
+
+import configparser
+import hashlib
+import json
+import os
+import re
+import shutil
+import threading
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from shippyard.host.files import fsync_tree, publish, sha256_of
+
+FILES_MAX = 10_000
+TREE_MAX_BYTES = 64 * 1024 * 1024
+COPIES_KEPT = 20
+
+_publishing = threading.Lock()
+
+
+class TreeUnusable(Exception):
+    """The tree can't be read; one line that says what to do."""
+
+
+@dataclass(frozen=True)
+class Tree:
+    """An Alembic tree as it was when it was read.
+
+    `files` maps paths relative to a common folder to content; `ini` and `scripts` are such paths.
+    """
+
+    ini: str
+    scripts: str
+    files: Mapping[str, bytes]
+
+    def version_files(self) -> list[str]:
+        """Paths of revision files, sorted."""
+        return [path for path in sorted(self.files) if self._is_version(path)]
+
+    def without_versions_but(self, kept: Iterable[str]) -> "Tree":
+        """The same tree with these revision files only: what comes later must not be executed."""
+        keep = set(kept)
+        files = {
+            path: content
+            for path, content in self.files.items()
+            if path in keep or not self._is_version(path)
+        }
+        return Tree(self.ini, self.scripts, files)
+
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of every file, by path."""
+        return {path: hashlib.sha256(data).hexdigest() for path, data in sorted(self.files.items())}
+
+    def _is_version(self, path: str) -> bool:
+        pure = PurePosixPath(path)
+        return (
+            pure.suffix == ".py"
+            and pure.name != "__init__.py"
+            and pure.is_relative_to(PurePosixPath(self.scripts) / "versions")
+        )
+
+
+def read_tree(ini: Path) -> Tree:
+    """The tree that `ini` (an alembic.ini) describes.
+
+    Taken are the ini, every Python file under the script location, and all under `versions`.
+
+    Raises:
+        TreeUnusable: no such file, no script location, or too much in it.
+    """
+    ini = ini.resolve()
+    scripts = _script_location(ini)
+    root = Path(os.path.commonpath([ini.parent, scripts]))
+    found = [ini, *(path for path in sorted(scripts.rglob("*")) if _takes_part(path, scripts))]
+    if len(found) > FILES_MAX:
+        raise TreeUnusable(f"{scripts} has more than {FILES_MAX} files; is it the right folder?")
+    try:
+        files = {path.relative_to(root).as_posix(): path.read_bytes() for path in found}
+    except OSError as error:
+        raise TreeUnusable(f"{error.filename}: {error.strerror}") from None
+    if sum(map(len, files.values())) > TREE_MAX_BYTES:
+        raise TreeUnusable(f"{scripts} holds more than {TREE_MAX_BYTES} bytes; is it the tree?")
+    return Tree(ini.relative_to(root).as_posix(), scripts.relative_to(root).as_posix(), files)
+
+
+def publish_copy(tree: Tree, folder: Path) -> Path:
+    """A folder under `folder` that holds exactly the tree's files; made when it is not there yet.
+
+    Raises:
+        OSError: it can't be written.
+    """
+    hashes = tree.hashes()
+    copy = folder / hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:32]
+    with _publishing:
+        if copy.exists() and differences(copy, hashes):
+            shutil.rmtree(copy)  # somebody changed it: its name no longer says what is inside
+        if not copy.exists():
+            _write_copy(tree, copy)
+        os.utime(copy)
+        _forget_old_copies(folder)
+    return copy
+
+
+def differences(copy: Path, hashes: Mapping[str, str]) -> list[str]:
+    """Paths that are missing from a copy, that changed, or that should not be there."""
+    present = {p.relative_to(copy).as_posix(): p for p in copy.rglob("*") if not p.is_dir()}
+    changed = [path for path in present.keys() & hashes if sha256_of(present[path]) != hashes[path]]
+    return sorted({*changed, *(present.keys() ^ hashes.keys())})
+
+
+def _write_copy(tree: Tree, copy: Path) -> None:
+    partial = copy.with_name(f".{copy.name}.partial")
+    shutil.rmtree(partial, ignore_errors=True)  # left by a crash
+    partial.mkdir(parents=True, mode=0o700)
+    for path, content in tree.files.items():
+        (partial / path).parent.mkdir(parents=True, exist_ok=True)
+        (partial / path).write_bytes(content)
+    fsync_tree(partial)
+    publish(partial, copy)
+
+
+def _forget_old_copies(folder: Path) -> None:
+    copies = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    copies.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for old in copies[COPIES_KEPT:]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _script_location(ini: Path) -> Path:
+    parser = configparser.ConfigParser({"here": str(ini.parent)})
+    try:
+        if not parser.read(ini):
+            raise TreeUnusable(f"no alembic.ini at {ini}; set migration.alembic_ini")
+        location = parser.get("alembic", "script_location")
+        elsewhere = parser.get("alembic", "version_locations", fallback="").strip()
+    except (configparser.Error, UnicodeDecodeError) as error:
+        reason = re.sub(r"\s+", " ", str(error))
+        raise TreeUnusable(f"{ini}: {reason}; it needs [alembic] script_location") from None
+    if elsewhere:
+        raise TreeUnusable(f"{ini}: version_locations is not followed; keep revisions in versions/")
+    scripts = (ini.parent / location).resolve()
+    if not (scripts / "env.py").is_file():
+        raise TreeUnusable(f"no env.py in {scripts}; set script_location = %(here)s in {ini}")
+    return scripts
+
+
+def _takes_part(path: Path, scripts: Path) -> bool:
+    if path.is_dir() or "__pycache__" in path.parts:
+        return False
+    return path.suffix == ".py" or path.is_relative_to(scripts / "versions")
