@@ -1,0 +1,70 @@
+"""Owns what a message says: the document that a receiver gets. Pure.
+
+Version 1 of the document, in JSON:
+
+    version          1
+    event            "trigger", "repeat" or "resolve"
+    idempotency_key  the same for every attempt at this message; also in the header
+                     `Idempotency-Key`. A receiver that has seen it may ignore the rest.
+    environment      "development", "testing", "staging" or "production"
+    sent_at          when this attempt was made; the only part that differs between attempts
+    incident
+      key            the same for every incident of this rule, cluster and database
+      id             this one incident: the same in its trigger, its repeats and its resolve
+      rule, cluster, database
+      severity       "page", "ticket" or "info"
+      state          "firing" or "resolved"
+      summary        one line
+      since          when the finding was first seen
+      firing_at      when it had lasted long enough to tell somebody
+      resolved_at    when it was over, or null
+      evidence       at most 32 KiB; what it holds is the rule's affair. `<list>_omitted` counts
+                     items that were left out of a list.
+
+Times are ISO 8601 in UTC. Fields may be added within a version; none changes its meaning.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from shippyard.alerting.incidents import Event, Incident
+
+VERSION = 1
+
+
+def compose(incident: Incident, event: Event, environment: str, now: datetime) -> dict[str, Any]:
+    """The document, without `sent_at`."""
+    return {
+        "version": VERSION,
+        "event": event,
+        "idempotency_key": f"{incident.id}.{event}.{int(now.timestamp() * 1000):x}",
+        "environment": environment,
+        "incident": {"key": incident.fingerprint, **describe(incident)},
+    }
+
+
+def stamped(message: Mapping[str, Any], now: datetime) -> dict[str, Any]:
+    """`message` as it is sent at `now`."""
+    return {**message, "sent_at": _iso(now)}
+
+
+def describe(incident: Incident) -> dict[str, Any]:
+    """An incident in JSON's terms."""
+    return {
+        "id": incident.id,
+        "rule": incident.rule,
+        "cluster": incident.cluster,
+        "database": incident.database,
+        "severity": incident.severity,
+        "state": incident.state,
+        "summary": incident.summary,
+        "since": _iso(incident.pending_at),
+        "firing_at": _iso(incident.firing_at),
+        "resolved_at": _iso(incident.resolved_at),
+        "evidence": dict(incident.evidence),
+    }
+
+
+def _iso(at: datetime | None) -> str | None:
+    return at.isoformat(timespec="milliseconds") if at else None
