@@ -57,7 +57,7 @@ job_runs = Table(
     Column("due_at", UtcTime, nullable=False),
     Column("started_at", UtcTime, nullable=False),
     Column("finished_at", UtcTime),
-    # running | done | failed | interrupted
+    # running | done | failed | interrupted; seen: since when the job is known, not a run
     Column("outcome", String, nullable=False),
     Column("detail", String, nullable=False, default=""),
     Index(None, "job", "due_at"),
