@@ -5,6 +5,7 @@ import signal
 import threading
 import time
 from dataclasses import dataclass, field
+from typing import Self
 
 from proofs.rig import DATABASE, Block, Rig, Scrape, rig
 from proofs.table import Context, Outcome
@@ -27,7 +28,7 @@ class Scrapes:
     failed: list[str] = field(default_factory=list)
     _over: threading.Event = field(default_factory=threading.Event)
 
-    def __enter__(self) -> "Scrapes":
+    def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
         return self
