@@ -4,6 +4,7 @@ Knows nothing of what the evidence means. Lists lose their end first and say how
 are cut only as far as needed.
 """
 
+import itertools
 import json
 import math
 from collections.abc import Mapping
@@ -14,8 +15,10 @@ from shippyard.host.secrets import mask
 EVIDENCE_MAX_BYTES = 32 * 1024
 SUMMARY_MAX_CHARS = 1_000
 
+KEYS_MAX = 100
+
 # characters of a text, items of a list: the first pair that fits is taken
-_CUTS = ((16_384, 10_000), (16_384, 50), (4_096, 20), (1_024, 20), (512, 8), (160, 3))
+_CUTS = ((16_384, 1_000), (16_384, 50), (4_096, 20), (1_024, 20), (512, 8), (160, 3))
 
 
 def bounded_evidence(
@@ -40,7 +43,7 @@ def _size_bytes(document: Mapping[str, Any]) -> int:
 
 def _cut_mapping(source: Mapping[Any, Any], chars: int, items: int) -> dict[str, Any]:
     cut: dict[str, Any] = {}
-    for key, value in source.items():
+    for key, value in itertools.islice(source.items(), KEYS_MAX):
         cut[str(key)] = _cut(value, chars, items)
         if isinstance(value, list | tuple) and len(value) > items:
             cut[f"{key}_omitted"] = len(value) - items

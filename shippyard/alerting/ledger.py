@@ -139,9 +139,8 @@ class Ledger:
         """
         query = select(deliveries.c.route, func.count()).where(deliveries.c.state == "dead")
         with _translated(), self._state.read() as connection:
-            return {
-                row[0]: row[1] for row in connection.execute(query.group_by(deliveries.c.route))
-            }
+            rows = connection.execute(query.group_by(deliveries.c.route)).all()
+        return {row[0]: row[1] for row in rows}
 
     def prune(self, now: datetime) -> None:
         """Forget what is long over and owes nobody a message.
