@@ -1,0 +1,1 @@
+"""Taking backups, proving that they can be read, keeping the right ones."""

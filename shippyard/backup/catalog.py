@@ -1,0 +1,117 @@
+"""Owns the table of backups: what is known of each, changed only by compare-and-set.
+
+Manifests on disk are the truth of published backups; `adopt` takes their word. Knows no files.
+"""
+
+from collections.abc import Collection
+from dataclasses import asdict, fields
+from typing import Any
+
+from sqlalchemy import RowMapping, delete, insert, select, update
+
+from shippyard.backup.manifest import Manifest, document_of
+from shippyard.backup.model import COUNTED, UNFINISHED, Backup, BackupState, Kind, advance
+from shippyard.state.database import State
+from shippyard.state.tables import backups
+
+_COLUMNS = [backups.c[field.name] for field in fields(Backup)]
+_NEWEST_FIRST = (backups.c.started_at.desc(), backups.c.id.desc())
+
+
+class Overtaken(Exception):
+    """Someone else changed the backup's state first."""
+
+
+class Catalog:
+    """What is known of every backup."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    def add(self, backup: Backup) -> None:
+        """Remember a new attempt."""
+        with self._state.write() as connection:
+            connection.execute(insert(backups).values(**asdict(backup)))
+
+    def move(self, before: Backup, after: Backup, manifest: Manifest | None = None) -> Backup:
+        """Replace `before` by `after`, if nobody changed its state in between; gives `after`.
+
+        Raises:
+            IllegalTransition: the table of states has no such step.
+            Overtaken: it is no longer in `before`'s state.
+        """
+        advance(before.state, after.state)
+        values: dict[str, Any] = asdict(after)
+        if manifest:
+            values["manifest"] = document_of(manifest)
+        unchanged = (backups.c.id == before.id) & (backups.c.state == before.state)
+        with self._state.write() as connection:
+            if connection.execute(update(backups).where(unchanged).values(**values)).rowcount != 1:
+                raise Overtaken(f"{before.id} is no longer {before.state}")
+        return after
+
+    def adopt(self, manifest: Manifest) -> Backup:
+        """Take a backup found on disk for published, whatever was known of its attempt."""
+        backup = Backup(
+            id=manifest.id,
+            database=manifest.database,
+            kind=manifest.kind,
+            state="published",
+            reason=manifest.reason,
+            started_at=manifest.started_at,
+            finished_at=manifest.finished_at,
+            duration_s=manifest.duration_s,
+            size_bytes=manifest.size_bytes,
+            held_by=manifest.held_by,
+        )
+        with self._state.write() as connection:
+            connection.execute(delete(backups).where(backups.c.id == manifest.id))
+            values = asdict(backup) | {"manifest": document_of(manifest)}
+            connection.execute(insert(backups).values(**values))
+        return backup
+
+    def get(self, backup_id: str) -> Backup | None:
+        """The backup with this id, or None."""
+        found = self._select(backups.c.id == backup_id)
+        return found[0] if found else None
+
+    def document(self, backup_id: str) -> dict[str, Any] | None:
+        """The manifest as it was recorded; None before there was one."""
+        with self._state.read() as connection:
+            question = select(backups.c.manifest).where(backups.c.id == backup_id)
+            document: dict[str, Any] | None = connection.execute(question).scalar()
+            return document
+
+    def all(self, database: str | None = None) -> list[Backup]:
+        """Every attempt, of one database or of all, newest first."""
+        return self._select(*([backups.c.database == database] if database else []))
+
+    def in_states(self, states: Collection[BackupState]) -> list[Backup]:
+        """Backups in any of `states`, newest first."""
+        return self._select(backups.c.state.in_(states))
+
+    def published(self, database: str, kind: Kind) -> list[Backup]:
+        """Backups that count, newest first."""
+        return self._select(
+            backups.c.database == database,
+            backups.c.kind == kind,
+            backups.c.state.in_(COUNTED),
+        )
+
+    def newest_published(self, database: str, kind: Kind) -> Backup | None:
+        """The newest backup that counts, or None."""
+        found = self.published(database, kind)
+        return found[0] if found else None
+
+    def unfinished(self) -> list[Backup]:
+        """Attempts that nobody has ended yet."""
+        return self.in_states(UNFINISHED)
+
+    def _select(self, *conditions: Any) -> list[Backup]:
+        question = select(*_COLUMNS).where(*conditions).order_by(*_NEWEST_FIRST)
+        with self._state.read() as connection:
+            return [_backup_of(row) for row in connection.execute(question).mappings()]
+
+
+def _backup_of(row: RowMapping) -> Backup:
+    return Backup(**row)

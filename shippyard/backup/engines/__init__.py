@@ -1,0 +1,1 @@
+"""What makes and decodes artifacts: one file per tool."""

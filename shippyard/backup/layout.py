@@ -1,0 +1,97 @@
+"""Owns where backups are on disk, and which names are visible.
+
+`<root>/<database>/<id>/` is a published backup, `.<id>.partial/` one that is being made or
+unmade; `.<kind>.lock` is held by whoever makes one. Knows nothing of what the files mean.
+"""
+
+import shutil
+from pathlib import Path
+
+from shippyard.backup.model import Kind, kind_in
+from shippyard.host.files import fsync_path, publish
+
+FOLDER_MODE = 0o700
+PARTIAL_SUFFIX = ".partial"
+
+
+class Layout:
+    """The folder tree of all backups."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, database: str, backup_id: str) -> Path:
+        """Where a published backup is."""
+        return self.root / database / backup_id
+
+    def partial(self, database: str, backup_id: str) -> Path:
+        """Where a backup is while it is being made, or unmade."""
+        return self.root / database / f".{backup_id}{PARTIAL_SUFFIX}"
+
+    def lock(self, database: str, kind: Kind) -> Path:
+        """The file that is locked while a backup of this kind is made; never removed."""
+        return self.root / database / f".{kind}.lock"
+
+    def prune_lock(self) -> Path:
+        """The file that is locked while backups are deleted."""
+        return self.root / ".prune.lock"
+
+    def databases(self) -> list[str]:
+        """Names of databases that have a folder here, sorted."""
+        if not self.root.is_dir():
+            return []
+        return sorted(p.name for p in self.root.iterdir() if p.is_dir() and p.name[0] != ".")
+
+    def published(self, database: str) -> list[str]:
+        """Ids of the visible backups of a database, oldest first."""
+        return sorted(p.name for p in self._entries(database) if kind_in(p.name))
+
+    def partials(self, database: str) -> list[str]:
+        """Ids of the hidden leftovers of a database, oldest first."""
+        names = (p.name[1:].removesuffix(PARTIAL_SUFFIX) for p in self._entries(database))
+        return sorted(name for name in names if kind_in(name) and self._has_partial(database, name))
+
+    def prepare(self, database: str) -> None:
+        """Make the database's folder, durably, closed to everyone else."""
+        folder = self.root / database
+        if not folder.is_dir():
+            self.root.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
+            folder.mkdir(exist_ok=True, mode=FOLDER_MODE)
+            fsync_path(self.root)
+
+    def free_bytes(self) -> int:
+        """Bytes that may still be written where backups are."""
+        return shutil.disk_usage(self.root).free
+
+    def open_partial(self, database: str, backup_id: str) -> Path:
+        """A new, empty, hidden folder to work in."""
+        partial = self.partial(database, backup_id)
+        partial.mkdir(mode=FOLDER_MODE)
+        return partial
+
+    def publish(self, database: str, backup_id: str) -> Path:
+        """Give a finished, fsynced partial its visible name, durably."""
+        final = self.folder(database, backup_id)
+        publish(self.partial(database, backup_id), final)
+        return final
+
+    def remove(self, database: str, backup_id: str) -> None:
+        """Take a backup away, whole or partial. Hidden first: half of one is never visible."""
+        self.remove_partial(database, backup_id)
+        final = self.folder(database, backup_id)
+        if final.exists():
+            publish(final, self.partial(database, backup_id))
+            self.remove_partial(database, backup_id)
+
+    def remove_partial(self, database: str, backup_id: str) -> None:
+        """Take away what is hidden of a backup, if anything is."""
+        partial = self.partial(database, backup_id)
+        if partial.exists():
+            shutil.rmtree(partial)
+
+    def _entries(self, database: str) -> list[Path]:
+        folder = self.root / database
+        return [p for p in folder.iterdir() if p.is_dir()] if folder.is_dir() else []
+
+    def _has_partial(self, database: str, backup_id: str) -> bool:
+        return self.partial(database, backup_id).is_dir()
