@@ -150,14 +150,21 @@ class Poller:
         self._came_up(session)
 
     def _came_up(self, session: Session) -> None:
+        """Everything is asked at once, but for a check that cost us the last connection."""
         now = self._clock.monotonic()
         self._session = session
         self._answered_at = now
-        self._due = dict.fromkeys((check.name for check in self._checks), now)
+        self._due = {check.name: self._due.get(check.name, now) for check in self._checks}
+
+    def _answered(self, session: Session) -> None:
+        """The server answers; an accepted connection alone doesn't say so."""
+        self._answered_at = self._clock.monotonic()
+        if self._board.up or self._stop.is_set():
+            return
         self._failures = 0
         self._board.came_up(session.server_version)
         self._metrics.database_up.labels(self._database.name).set(1)
-        version = self._board.status(now).server_version
+        version = self._board.status(self._answered_at).server_version
         log.info("health.connected", database=self._database.name, server_version=version)
 
     def _went_down(self, error: str) -> None:
@@ -197,9 +204,10 @@ class Poller:
         try:
             session.query("SELECT 1", {}, timeout_s=PING_TIMEOUT_S)
         except QueryFailed as error:
+            self._due.clear()
             self._went_down(str(error))
         else:
-            self._answered_at = self._clock.monotonic()
+            self._answered(session)
 
     # One check.
 
@@ -211,21 +219,27 @@ class Poller:
         except QueryFailed as error:
             self._refused(session, check, started, error)
         except AnswerUnusable as error:
+            self._answered(session)
             self._failed(check, started, str(error), "answer")
+            self._schedule(check, started)
         else:
+            self._answered(session)
             self._succeeded(check, started, answer, rows)
-        self._schedule(check, started)
+            self._schedule(check, started)
 
     def _refused(self, session: Session, check: Check, started: float, error: QueryFailed) -> None:
         if error.sqlstate is None or error.sqlstate in _ENDED or session.closed:
             self._failed(check, started, str(error), "lost")
+            self._schedule(check, started)
+            self._due = {check.name: self._due[check.name]}
             self._went_down(str(error))
         else:
+            self._answered(session)
             self._failed(check, started, str(error), kind_of(error.sqlstate))
+            self._schedule(check, started)
 
     def _succeeded(self, check: Check, started: float, answer: Answer, rows: Sequence[Row]) -> None:
         ended = self._clock.monotonic()
-        self._answered_at = ended
         if self._stop.is_set():
             return
         self._exposition.publish(self._publisher(check), answer.families)

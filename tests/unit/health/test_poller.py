@@ -1,0 +1,343 @@
+"""The poller's turns, one at a time, against a session that does as told."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+from shippyard.config.models import Database, Health, Login
+from shippyard.control.method import Call, MethodError, Peer, Stream
+from shippyard.health import poller as poller_module
+from shippyard.health.live import LiveHealth
+from shippyard.health.loader import load_checks
+from shippyard.health.methods import build
+from shippyard.health.model import AlertSpec, Check, MetricSpec, Observation
+from shippyard.health.poller import Poller, kind_of
+from shippyard.health.when import Condition
+from shippyard.postgres.session import QueryFailed, Unreachable
+from shippyard.postgres.target import Target
+from shippyard.telemetry.exposition import Exposition
+from shippyard.telemetry.metrics import Metrics
+from tests.conftest import FakeClock
+
+ROLE = Login(user="m")
+DATABASE = Database(name="shop", dbname="shop", monitor=ROLE, backup=ROLE)
+
+Answer = list[dict[str, Any]] | QueryFailed
+
+
+def check(name: str, every_s: float = 5, min_version: int = 14) -> Check:
+    metric = MetricSpec(f"{name}_things", "Things.", "gauge", "value", ())
+    alert = AlertSpec(name, Condition("value", ">", 1.0), 10, "page", "{value} things")
+    return Check(
+        name, name, "instance", "rows", name, every_s, 2, min_version, 99, {}, (metric,), alert
+    )  # fmt: skip
+
+
+class ScriptedSession:
+    server_version = 150018
+    closed = False
+
+    def __init__(self, clock: FakeClock, answers: dict[str, Answer]) -> None:
+        self._clock = clock
+        self._answers = answers
+        self.took_s: dict[str, float] = {}
+        self.asked: list[str] = []
+
+    def query(
+        self, statement: str, params: Mapping[str, Any], *, timeout_s: float
+    ) -> list[dict[str, Any]]:
+        self.asked.append(statement)
+        self._clock.advance(self.took_s.get(statement, 0.01))
+        answer = self._answers[statement]
+        if isinstance(answer, QueryFailed):
+            raise answer
+        return answer
+
+    def close(self) -> None:
+        self.closed = True
+
+    def sever(self) -> None:
+        self.close()
+
+
+class House:
+    """A poller with everything around it."""
+
+    def __init__(self, clock: FakeClock, answers: dict[str, Answer], checks: list[Check]) -> None:
+        self.clock = clock
+        self.answers = answers
+        self.session = ScriptedSession(clock, answers)
+        self.reachable = True
+        self.metrics = Metrics()
+        self.exposition = Exposition(self.metrics)
+        self.observed: list[Observation] = []
+        self.beats = 0
+        self.pauses: list[float] = []
+        self.poller = Poller(
+            DATABASE,
+            Target("/nowhere", 5432, "shop", "m"),
+            checks,
+            exposition=self.exposition,
+            metrics=self.metrics,
+            observe=self.observed.append,
+            live=LiveHealth([DATABASE], clock),
+            clock=clock,
+            beat=self._beat,
+            runs_instance_checks=True,
+            connect_timeout_s=3,
+            reconnect_max_s=15,
+        )
+        self.poller._stop.wait = self._wait  # type: ignore[method-assign]  # time is ours
+
+    def _beat(self) -> None:
+        self.beats += 1
+
+    def _wait(self, timeout: float | None = None) -> bool:
+        self.pauses.append(timeout or 0.0)
+        self.clock.advance(timeout or 0.0)
+        return False
+
+    def open(self, *_: Any, **__: Any) -> ScriptedSession:
+        if not self.reachable:
+            raise Unreachable("m@/nowhere:5432/shop: no such socket")
+        self.session = ScriptedSession(self.clock, self.answers)
+        return self.session
+
+    def run_for(self, seconds: float) -> None:
+        until = self.clock.monotonic() + seconds
+        while self.clock.monotonic() < until:
+            self.poller._turn()
+
+    def shown(self, name: str) -> bool:
+        return f"\n{name}" in self.exposition.render().decode()
+
+    def count(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(
+            f"shippyard_health_{name}", {"database": "shop", **labels}
+        )
+
+
+Build = Callable[..., House]
+
+
+@pytest.fixture
+def house(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> Build:
+    def make(*checks: Check, **answers: Answer) -> House:
+        made = House(clock, {"SELECT 1": [], **answers}, list(checks))
+        monkeypatch.setattr(poller_module, "open_session", made.open)
+        return made
+
+    return make
+
+
+def lost() -> QueryFailed:
+    return QueryFailed("server closed the connection unexpectedly", None)
+
+
+def test_checks_run_on_their_own_cadence(house: Build) -> None:
+    made = house(check("a", 1), check("b", 5), a=[{"value": 1}], b=[{"value": 2}])
+    made.run_for(20)
+    assert 20 <= made.session.asked.count("a") <= 21
+    assert 4 <= made.session.asked.count("b") <= 5
+    assert made.count("database_up") == 1
+
+
+def test_samples_carry_database_and_cluster(house: Build) -> None:
+    made = house(check("a"), a=[{"value": 1}])
+    made.run_for(1)
+    assert made.shown('a_things{database="shop",cluster="main"} 1')
+
+
+def test_a_failing_check_harms_only_itself(house: Build) -> None:
+    made = house(check("a", 1), check("b", 1), a=[{"value": 2}], b=[{"value": 2}])
+    made.run_for(2)
+    assert made.shown("a_things{")
+    seen = len([o for o in made.observed if o.rule == "a"])
+    made.answers["a"] = QueryFailed("permission denied", "42501")
+    made.run_for(5)
+    assert not made.shown("a_things{")
+    assert made.shown("b_things{")
+    assert made.count("check_errors_total", check="a", error="permission") == 5
+    assert made.count("database_up") == 1
+    assert len([o for o in made.observed if o.rule == "a"]) == seen
+    status = {c.name: c for c in made.poller.status().checks}
+    assert (status["a"].ok, status["a"].error) == (False, "permission denied")
+    assert status["b"].ok
+    assert set(made.poller.status().findings) == {"b"}
+
+
+def test_a_slow_check_leaves_time_for_the_others(house: Build) -> None:
+    made = house(check("slow", 1), check("b", 1), b=[{"value": 1}])
+    made.answers["slow"] = QueryFailed("canceling statement due to statement timeout", "57014")
+    made.run_for(0.01)
+    made.session.took_s["slow"] = 2.0
+    made.run_for(60)
+    assert made.count("check_errors_total", check="slow", error="timeout") == pytest.approx(
+        7, abs=1
+    )
+    assert made.session.asked.count("b") >= 45
+
+
+def test_a_finding_and_its_all_clear_are_observed(house: Build) -> None:
+    made = house(check("a", 1), a=[{"value": 7}])
+    made.run_for(0.5)
+    (first,) = made.observed
+    assert first.finding is not None
+    assert (first.rule, first.cluster, first.database) == ("a", "main", "shop")
+    assert (first.severity, first.for_s, first.finding.summary) == ("page", 10, "7 things")
+    made.answers["a"] = [{"value": 0}]
+    made.run_for(1)
+    assert made.observed[-1].finding is None
+    assert made.poller.status().findings == {}
+
+
+def test_an_observer_that_fails_costs_no_samples(house: Build) -> None:
+    made = house(check("a", 1), a=[{"value": 7}])
+
+    def broken(_: Observation) -> None:
+        raise RuntimeError("state is full")
+
+    made.poller._observe = broken
+    made.run_for(2)
+    assert made.shown("a_things{")
+
+
+def test_a_lost_connection_takes_everything_with_it_and_comes_back(house: Build) -> None:
+    made = house(check("a", 1), check("b", 60), a=[{"value": 7}], b=[{"value": 7}])
+    made.run_for(2)
+    made.answers["a"] = lost()
+    made.reachable = False
+    seen = len(made.observed)
+    made.run_for(2)
+    assert not made.shown("a_things{")
+    assert not made.shown("b_things{")
+    assert made.count("database_up") == 0
+    assert made.count("check_errors_total", check="a", error="lost") == 1
+    status = made.poller.status()
+    assert (status.up, status.findings) == (False, {})
+    assert status.error == "m@/nowhere:5432/shop: no such socket"
+    assert len(made.observed) == seen
+    made.answers["a"] = [{"value": 7}]
+    made.reachable = True
+    made.run_for(5)
+    assert made.shown("a_things{")
+    assert made.shown("b_things{")
+    assert made.count("database_up") == 1
+
+
+@pytest.mark.parametrize("sqlstate", ["57P01", None])
+def test_a_session_the_server_ended_is_a_lost_one(house: Build, sqlstate: str | None) -> None:
+    made = house(check("a", 1), a=QueryFailed("terminating connection", sqlstate))
+    made.poller._turn()
+    made.poller._turn()
+    assert made.session.closed
+    assert made.count("check_errors_total", check="a", error="lost") == 1
+
+
+def test_a_check_that_costs_the_connection_rests_while_the_others_go_on(house: Build) -> None:
+    made = house(check("a", 10), check("b", 1), a=lost(), b=[{"value": 1}])
+    made.run_for(60)
+    assert made.count("check_errors_total", check="a", error="lost") == pytest.approx(6, abs=1)
+    assert made.shown("b_things{")
+    assert made.count("database_up") == 1
+
+
+def test_tries_to_connect_grow_apart_and_the_loop_still_beats(house: Build) -> None:
+    made = house(check("a"))
+    made.reachable = False
+    made.run_for(120)
+    assert max(made.pauses) <= 1.0
+    assert made.beats >= 120
+    assert made.poller._failures in range(10, 26)
+
+
+def test_an_accepted_connection_that_never_answers_is_not_up(house: Build) -> None:
+    made = house(check("a"), a=lost())
+    made.run_for(120)
+    assert not made.poller.status().up
+    assert made.poller._failures in range(8, 26)
+
+
+def test_a_dead_connection_between_slow_checks_is_noticed(house: Build) -> None:
+    made = house(check("a", 3600), a=[{"value": 1}])
+    made.run_for(1)
+    assert made.count("database_up") == 1
+    made.answers["SELECT 1"] = lost()
+    made.reachable = False
+    made.run_for(7)
+    assert made.count("database_up") == 0
+    assert not made.shown("a_things{")
+
+
+def test_a_check_for_another_version_is_not_asked(house: Build) -> None:
+    made = house(check("a", min_version=16), check("b"), b=[{"value": 1}])
+    made.run_for(1)
+    assert set(made.session.asked) == {"b"}
+
+
+def test_only_the_clusters_first_database_is_asked_instance_checks(house: Build) -> None:
+    made = house()
+    second = Poller(
+        DATABASE,
+        Target("/nowhere", 5432, "shop", "m"),
+        load_checks(Health()),
+        exposition=made.exposition,
+        metrics=made.metrics,
+        observe=made.observed.append,
+        live=LiveHealth([DATABASE], made.clock),
+        clock=made.clock,
+        beat=lambda: None,
+        runs_instance_checks=False,
+        connect_timeout_s=3,
+        reconnect_max_s=15,
+    )
+    assert [c.name for c in second._checks] == ["server"]
+
+
+def test_stopping_is_fine_before_starting_and_twice_and_leaves_no_gauges(house: Build) -> None:
+    made = house(check("a"), a=[{"value": 1}])
+    made.poller.stop()
+    made.poller.stop()
+    assert made.count("database_up") is None
+
+
+@pytest.mark.parametrize(
+    ("sqlstate", "kind"),
+    [
+        ("57014", "timeout"),
+        ("55P03", "lock_timeout"),
+        ("42501", "permission"),
+        ("42P01", "class_42"),
+    ],
+)
+def test_errors_have_bounded_names(sqlstate: str, kind: str) -> None:
+    assert kind_of(sqlstate) == kind
+
+
+class Deaf(Stream):
+    def progress(self, fields: Mapping[str, Any]) -> None: ...
+
+    def item(self, fields: Mapping[str, Any]) -> None: ...
+
+
+def asked(made: House, **params: Any) -> Mapping[str, Any]:
+    (method,) = build([made.poller])
+    assert (method.name, method.role) == ("health", "viewer")
+    return method.run(Call(params, Peer(1, "ola", frozenset({"viewer"})), Deaf()))
+
+
+def test_the_method_tells_databases_checks_and_findings(house: Build) -> None:
+    made = house(check("a", 1), a=[{"value": 7}])
+    made.run_for(1.5)
+    answer = asked(made, database="shop")
+    (database,) = answer["databases"]
+    assert (database["name"], database["up"], database["server_version"]) == ("shop", True, "15.18")
+    assert database["checks"][0].keys() == {"name", "ok", "age_s", "duration_s", "error"}
+    assert answer["findings"][0]["summary"] == "7 things"
+
+
+def test_the_method_refuses_an_unknown_database(house: Build) -> None:
+    with pytest.raises(MethodError, match="try 'shop'") as caught:
+        asked(house(), database="shpo")
+    assert caught.value.code == "usage"
