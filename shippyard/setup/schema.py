@@ -1,0 +1,116 @@
+"""Owns `schema.sql`: the whole Shippyar schema as one text, made from the revisions.
+
+`python -m shippyard.setup.schema` builds a scratch cluster, runs the revisions and writes the file.
+The text says nothing of who made it: any supported PostgreSQL and its pg_dump give the same.
+"""
+
+import re
+import sys
+import tempfile
+from pathlib import Path
+
+from shippyard.host.files import write_atomically
+from shippyard.host.process import Processes
+from shippyard.postgres.embedded import embedded_cluster
+from shippyard.postgres.target import Target
+from shippyard.postgres.tools import Tools, server_tools
+
+MIGRATIONS = Path(__file__).parents[2] / "migrations"
+UPGRADE_TIMEOUT_S = 120.0
+DUMP_TIMEOUT_S = 60.0
+HEADING = """\
+-- The whole Shippyar schema at head. Made from the revisions, never by hand:
+-- python -m shippyard.setup.schema
+"""
+
+# Session settings, key lines, headings and versions differ between PostgreSQL's versions and runs.
+NOISE = re.compile(
+    r"SET [a-z_]+ = .*;$|SELECT pg_catalog\.set_config\(.*;$|\\(un)?restrict |--$"
+    r"|-- Name: .*; Type: .*; Schema: .*|-- Dumped |-- PostgreSQL database dump"
+)
+
+
+class SchemaFailed(Exception):
+    """The schema could not be made; the message has the tool's own words."""
+
+
+def url_of(target: Target) -> str:
+    """A URL for Alembic. Scratch clusters need no password, so it can't hold one."""
+    return (
+        f"postgresql+psycopg://{target.user}@/{target.dbname}?host={target.host}&port={target.port}"
+    )
+
+
+def alembic(target: Target, processes: Processes, *arguments: str, migrations: Path) -> str:
+    """Run plain Alembic on a scratch database and give what it printed.
+
+    Raises:
+        SchemaFailed: Alembic refused.
+    """
+    done = processes.run(
+        [sys.executable, "-m", "alembic", "-c", str(migrations / "alembic.ini"), *arguments],
+        timeout_s=UPGRADE_TIMEOUT_S,
+        env={"SHIPPYAR_DATABASE_URL": url_of(target)},
+    )
+    if done.returncode:
+        raise SchemaFailed(f"alembic {arguments[0]}: {done.reason()}")
+    return done.stdout
+
+
+def dump_schema(target: Target, tools: Tools, processes: Processes) -> str:
+    """The schema of a database without owners, grants, Alembic's own table, or versions.
+
+    Raises:
+        SchemaFailed: pg_dump refused.
+    """
+    # Into a file: what a program prints is kept only in part.
+    with tempfile.NamedTemporaryFile(suffix=".sql") as file:
+        done = processes.run(
+            [
+                tools.path("pg_dump"),
+                *target.arguments(),
+                "--schema-only",
+                "--no-owner",
+                "--no-privileges",
+                "--exclude-table=alembic_version",
+                f"--file={file.name}",
+            ],
+            timeout_s=DUMP_TIMEOUT_S,
+            env=target.environment(),
+        )
+        if done.returncode:
+            raise SchemaFailed(f"pg_dump: {done.reason()}")
+        return normalised(Path(file.name).read_text(encoding="utf-8"))
+
+
+def normalised(dump: str) -> str:
+    """A dump's text without what differs from one version or run to the next."""
+    kept = (line.rstrip() for line in dump.splitlines() if not NOISE.match(line))
+    return re.sub(r"\n{2,}", "\n\n", "\n".join(kept)).strip() + "\n"
+
+
+def make_schema(processes: Processes, migrations: Path = MIGRATIONS) -> str:
+    """The text of `schema.sql` for the revisions as they are now.
+
+    Raises:
+        SchemaFailed, EmbeddedFailed, ToolsMissing: it can't be made here; says why.
+    """
+    tools = server_tools(processes)
+    with embedded_cluster(tools, processes) as cluster:
+        target = cluster.target()
+        alembic(target, processes, "upgrade", "head", migrations=migrations)
+        return HEADING + "\n" + dump_schema(target, tools, processes)
+
+
+def main() -> None:
+    """Write `migrations/schema.sql`."""
+    processes = Processes()
+    try:
+        text = make_schema(processes)
+    finally:
+        processes.end_all()
+    write_atomically(MIGRATIONS / "schema.sql", text.encode(), mode=0o644)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""How revisions are numbered and their files called."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+MIGRATIONS = Path(__file__).parents[3] / "migrations"
+
+
+@pytest.fixture(scope="module")
+def naming() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("naming_under_test", MIGRATIONS / "naming.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("taken", "expected"),
+    [([], "001"), (["001"], "002"), (["010", "009"], "011"), (["999"], "1000"), (["abc"], "001")],
+)
+def test_the_next_number_follows_the_highest(
+    naming: ModuleType, taken: list[str], expected: str
+) -> None:
+    assert naming.next_number(taken) == expected
+
+
+@pytest.mark.parametrize(
+    ("description", "slug"),
+    [
+        ("Add user preferences", "add_user_preferences"),
+        ("  users.email: drop it!  ", "users_email_drop_it"),
+        ("word " * 40, "word_" * 11 + "word"),
+        ("…", ""),
+    ],
+)
+def test_a_description_becomes_a_slug(naming: ModuleType, description: str, slug: str) -> None:
+    assert naming.slug_of(description) == slug
+
+
+def test_only_the_next_number_may_be_chosen(naming: ModuleType) -> None:
+    assert naming.problem_with_id("003", ["001", "002"]) is None
+    problem = naming.problem_with_id("007", ["001", "002"])
+    assert problem == "the next revision is 003, not 007; leave --rev-id out"
+
+
+@pytest.mark.parametrize("file", ["004_add_thing.py", "004_a.py", "004_email_v2.py"])
+def test_a_well_named_file_is_fine(naming: ModuleType, file: str) -> None:
+    assert naming.problem_with_file(file, "004", "Add thing") is None
+
+
+@pytest.mark.parametrize(
+    "file", ["add_thing.py", "005_add_thing.py", "004-add-thing.py", "004_.py", "004_Add.py"]
+)
+def test_a_misnamed_file_is_told_its_name(naming: ModuleType, file: str) -> None:
+    problem = naming.problem_with_file(file, "004", "Add a thing.")
+    assert problem == f"{file}: rename it to 004_add_a_thing.py"
+
+
+def test_a_revision_must_be_a_number(naming: ModuleType) -> None:
+    problem = naming.problem_with_file("1a2b_add.py", "1a2b", "Add")
+    assert problem == "1a2b_add.py: its revision is '1a2b'; revisions are numbered: 001, 002, …"
