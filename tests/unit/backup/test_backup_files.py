@@ -1,0 +1,54 @@
+"""What is visible on disk, who holds a lock, and what is visibly wrong with files."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from shippyard.backup.layout import Layout
+from shippyard.backup.lock import Busy, exclusive
+
+DUMP = "20260304T050607Z-dump-1a2b3c"
+SCHEMA = "20260304T050607Z-schema-1a2b3c"
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    made = Layout(tmp_path / "backups")
+    made.prepare("one")
+    return made
+
+
+def test_a_partial_is_never_visible_until_published(layout: Layout) -> None:
+    partial = layout.open_partial("one", DUMP)
+    assert partial.stat().st_mode & 0o777 == 0o700
+    assert (layout.published("one"), layout.partials("one")) == ([], [DUMP])
+    assert layout.publish("one", DUMP) == layout.folder("one", DUMP)
+    assert (layout.published("one"), layout.partials("one")) == ([DUMP], [])
+
+
+def test_strangers_are_not_taken_for_backups(layout: Layout) -> None:
+    for name in ("lost+found", ".snapshots", ".other.partial", f".{DUMP}.tmp"):
+        (layout.root / "one" / name).mkdir()
+    (layout.root / "one" / SCHEMA).write_text("a file, not a folder")
+    assert (layout.published("one"), layout.partials("one")) == ([], [])
+    assert layout.databases() == ["one"]
+    assert Layout(layout.root / "nowhere").databases() == []
+
+
+def test_removing_takes_both_halves_and_is_safe_twice(layout: Layout) -> None:
+    layout.open_partial("one", DUMP)
+    layout.publish("one", DUMP)
+    (layout.open_partial("one", DUMP) / "half").write_text("x")
+    layout.remove("one", DUMP)
+    layout.remove("one", DUMP)
+    assert list((layout.root / "one").iterdir()) == []
+
+
+def test_the_second_one_is_told_who_holds_the_lock(tmp_path: Path) -> None:
+    with exclusive(tmp_path / "lock", DUMP):
+        with pytest.raises(Busy, match=f"{DUMP}, process {os.getpid()}"):
+            with exclusive(tmp_path / "lock", SCHEMA):
+                pytest.fail("two hold the lock")
+    with exclusive(tmp_path / "lock", SCHEMA):
+        assert (tmp_path / "lock").read_text().startswith(SCHEMA)
