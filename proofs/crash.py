@@ -7,14 +7,13 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
-
-from shippyard.control.client import CallFailed, Client, DaemonUnreachable
+from pathlib import Path
 
 from proofs.rig import DATABASE, Block, Document, Rig, rig
 from proofs.table import Context, Outcome
 from proofs.waiting import seconds_until, until
 from proofs.witness import Page
+from shippyard.control.client import CallFailed, Client, DaemonUnreachable
 
 STOP_GOAL_S = 10.0
 DUMP_TIMEOUT_S = 120.0
@@ -150,8 +149,12 @@ def _kill_in_a_dump(stage: Rig) -> list[int]:
     return children
 
 
-def _partials(stage: Rig) -> list[Any]:
-    return [path for path in stage.backups.rglob("*") if ".partial" in str(path)]
+def _partials(stage: Rig) -> list[Path]:
+    """Hidden folders of unfinished backups, and the files in them."""
+    # A folder may be renamed while it is walked.
+    with contextlib.suppress(OSError):
+        return [path for path in stage.backups.rglob("*") if ".partial" in str(path)]
+    return []
 
 
 def _partial_bytes(stage: Rig) -> int:
@@ -202,7 +205,7 @@ def _whole(stage: Rig, before: list[Document]) -> list[str]:
 
 def _no_partial_counts(stage: Rig) -> list[str]:
     listed = stage.call("backup.list", {"database": DATABASE, "all": True})["backups"]
-    unfinished = [b for b in listed if b["state"] not in {"published", "failed", "deleted"}]
+    unfinished = [backup for backup in listed if backup["finished_at"] is None]
     problems = [f"{b['id']} is still {b['state']}" for b in unfinished]
     if left := _partials(stage):
         problems.append(f"{len(left)} partial files were left: {left[0].name}")
