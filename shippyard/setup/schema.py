@@ -11,9 +11,9 @@ from pathlib import Path
 
 from shippyard.host.files import write_atomically
 from shippyard.host.process import Processes
-from shippyard.postgres.embedded import embedded_cluster
+from shippyard.postgres.embedded import EmbeddedFailed, embedded_cluster
 from shippyard.postgres.target import Target
-from shippyard.postgres.tools import Tools, server_tools
+from shippyard.postgres.tools import Tools, ToolsMissing, server_tools
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 UPGRADE_TIMEOUT_S = 120.0
@@ -39,22 +39,6 @@ def url_of(target: Target) -> str:
     return (
         f"postgresql+psycopg://{target.user}@/{target.dbname}?host={target.host}&port={target.port}"
     )
-
-
-def alembic(target: Target, processes: Processes, *arguments: str, migrations: Path) -> str:
-    """Run plain Alembic on a scratch database and give what it printed.
-
-    Raises:
-        SchemaFailed: Alembic refused.
-    """
-    done = processes.run(
-        [sys.executable, "-m", "alembic", "-c", str(migrations / "alembic.ini"), *arguments],
-        timeout_s=UPGRADE_TIMEOUT_S,
-        env={"SHIPPYAR_DATABASE_URL": url_of(target)},
-    )
-    if done.returncode:
-        raise SchemaFailed(f"alembic {arguments[0]}: {done.reason()}")
-    return done.stdout
 
 
 def dump_schema(target: Target, tools: Tools, processes: Processes) -> str:
@@ -89,27 +73,48 @@ def normalised(dump: str) -> str:
     return re.sub(r"\n{2,}", "\n\n", "\n".join(kept)).strip() + "\n"
 
 
-def make_schema(processes: Processes, migrations: Path = MIGRATIONS) -> str:
-    """The text of `schema.sql` for the revisions as they are now.
+def make_schema(processes: Processes) -> str:
+    """The text of `schema.sql` for the revisions as they are now, built on a scratch cluster.
 
     Raises:
         SchemaFailed, EmbeddedFailed, ToolsMissing: it can't be made here; says why.
     """
     tools = server_tools(processes)
     with embedded_cluster(tools, processes) as cluster:
-        target = cluster.target()
-        alembic(target, processes, "upgrade", "head", migrations=migrations)
-        return HEADING + "\n" + dump_schema(target, tools, processes)
+        return schema_built_in(cluster.target(), tools, processes)
+
+
+def schema_built_in(empty: Target, tools: Tools, processes: Processes) -> str:
+    """Run every revision in an empty database and give the text of `schema.sql`.
+
+    Raises:
+        SchemaFailed: Alembic or pg_dump refused.
+    """
+    _upgrade(empty, processes)
+    return HEADING + "\n" + dump_schema(empty, tools, processes)
 
 
 def main() -> None:
-    """Write `migrations/schema.sql`."""
+    """Write `migrations/schema.sql`, or say in one line why not."""
     processes = Processes()
     try:
         text = make_schema(processes)
+    except (SchemaFailed, EmbeddedFailed, ToolsMissing) as error:
+        sys.exit(f"schema.sql is as it was: {error}")
     finally:
         processes.end_all()
     write_atomically(MIGRATIONS / "schema.sql", text.encode(), mode=0o644)
+
+
+def _upgrade(target: Target, processes: Processes) -> None:
+    """Plain Alembic to head, in a process of its own: it keeps its context in module globals."""
+    done = processes.run(
+        [sys.executable, "-m", "alembic", "-c", str(MIGRATIONS / "alembic.ini"), "upgrade", "head"],
+        timeout_s=UPGRADE_TIMEOUT_S,
+        env={"SHIPPYAR_DATABASE_URL": url_of(target)},
+    )
+    if done.returncode:
+        raise SchemaFailed(f"alembic upgrade: {done.reason()}")
 
 
 if __name__ == "__main__":
