@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
-from typing import Protocol
 
 import structlog
 
@@ -26,24 +25,12 @@ from shippyard.telemetry.exposition import Exposition
 from shippyard.telemetry.logging import configure_logging
 from shippyard.telemetry.metrics import Metrics
 from shippyard.telemetry.sentry import configure_sentry
-from shippyard.wiring import Base, NotBuildable, System, build
+from shippyard.wiring import Base, NotBuildable, Service, System, build
 
 TURN_S = 0.5
 KILL_GRACE_S = 2.0
 
 log = structlog.get_logger(__name__)
-
-
-class Service(Protocol):
-    """Something that runs until stopped; stopping twice, or before starting, is fine."""
-
-    def start(self) -> None:
-        """Begin to work in the background."""
-        ...
-
-    def stop(self) -> None:
-        """Stop soon; work that can't be resumed is given up cleanly."""
-        ...
 
 
 def run(config_path: Path) -> None:
@@ -89,7 +76,7 @@ class _Life:
                 start_all(system.services)
                 self._mark_loaded(self._base.clock.now())
                 notify.ready(f"guarding {len(self._config.databases)} databases")
-                log.info("daemon.ready", http=system.http_url, socket=str(system.socket))
+                log.info("daemon.ready", http=system.rooms.metrics_url(), socket=str(system.socket))
                 system = self._turn_until_stopped(system)
             finally:
                 notify.stopping("stopping")
@@ -120,6 +107,7 @@ class _Life:
         """The system under the configuration as it is now on disk, or the old one and why."""
         notify.reloading()
         try:
+            _refuse_while_busy(system)
             config = load_config(self._base.config_path)
             _refuse_what_needs_restart(self._config, config)
             configure_logging(config.log.level, config.log.format)
@@ -143,6 +131,8 @@ class _Life:
             stop_all(new.services)
             start_all(build(self._config, self._base).services)
             raise
+        for loop in old.loops - new.loops:
+            self._base.pulse.forget(loop)
         return new
 
     def _mark_loaded(self, now: datetime) -> None:
@@ -180,6 +170,12 @@ def stop_all(services: Sequence[Service]) -> None:
             service.stop()
         except Exception:
             log.exception("service.stop_failed", service=type(service).__name__)
+
+
+def _refuse_while_busy(system: System) -> None:
+    busy = system.why_busy()
+    if busy:
+        raise ConfigError(f"{busy}; reload again when it is over")
 
 
 def _refuse_what_needs_restart(old: Config, new: Config) -> None:

@@ -1,0 +1,335 @@
+"""Owns building the parts from the configuration and joining rooms that don't know each other.
+
+Here, and only here, health's findings meet alerting, and the gate meets backup and health.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+
+from shippyard import status
+from shippyard.alerting import methods as alerting_methods
+from shippyard.alerting.routes import build_routes
+from shippyard.alerting.routes.webhook import UrlUnusable
+from shippyard.alerting.service import Alerting
+from shippyard.backup import methods as backup_methods
+from shippyard.backup import schedule as backup_schedule
+from shippyard.backup.model import Kind
+from shippyard.backup.service import BackupService
+from shippyard.calendar.due import BadSchedule
+from shippyard.calendar.jobs import Job
+from shippyard.calendar.scheduler import Scheduler
+from shippyard.config.models import Config, Database, Severity
+from shippyard.control.method import Method
+from shippyard.control.server import ControlServer
+from shippyard.health import methods as health_methods
+from shippyard.health.live import LiveHealth
+from shippyard.health.loader import CheckInvalid, load_checks
+from shippyard.health.model import Finding, Observation
+from shippyard.health.poller import Poller
+from shippyard.host.clock import Clock
+from shippyard.host.process import Processes
+from shippyard.host.pulse import Pulse
+from shippyard.host.secrets import SecretMissing
+from shippyard.migration import methods as migration_methods
+from shippyard.migration.service import Migrations
+from shippyard.postgres.target import Target, target_of
+from shippyard.state.database import State
+from shippyard.state.jobs import JobLog
+from shippyard.status import Rooms
+from shippyard.telemetry.exposition import Exposition
+from shippyard.telemetry.http import HttpServer
+from shippyard.telemetry.metrics import Metrics
+
+CONTROL = "control"
+CALENDAR = "calendar"
+POLLER_LIMIT_S = 15.0
+CALENDAR_LIMIT_S = 90.0
+CONTROL_LIMIT_S = 15.0
+BACKUP_FAILED = "backup_failed"
+
+log = structlog.get_logger(__name__)
+
+
+class NotBuildable(Exception):
+    """The configuration is well-formed but can't be acted on; one line that says why."""
+
+
+class Service(Protocol):
+    """Something that runs until stopped; stopping twice, or before starting, is fine."""
+
+    def start(self) -> None:
+        """Begin to work in the background."""
+        ...
+
+    def stop(self) -> None:
+        """Stop soon; work that can't be resumed is given up cleanly."""
+        ...
+
+
+@dataclass(frozen=True)
+class Base:
+    """What lives as long as the process, whatever the configuration becomes."""
+
+    config_path: Path
+    state: State
+    metrics: Metrics
+    exposition: Exposition
+    processes: Processes
+    pulse: Pulse
+    clock: Clock
+    started_at: datetime
+
+
+@dataclass(frozen=True)
+class System:
+    """The parts under one configuration. `services` stand in the order they are started."""
+
+    rooms: Rooms
+    services: Sequence[Service]
+    socket: Path
+    loops: frozenset[str]
+
+    def recover(self) -> None:
+        """Once, when the process starts: find what the last one left half done."""
+        done = self.rooms.backups.recover()
+        self.rooms.scheduler.recover()
+        self.rooms.migrations.recover()
+        log.info("daemon.recovered", backups=done)
+
+    def why_busy(self) -> str | None:
+        """Work that a reload would harm, in one line."""
+        running = self.rooms.migrations.active()
+        return f"a migration of {running[0]} runs" if running else None
+
+
+def build(config: Config, base: Base) -> System:
+    """Every part, joined and not started.
+
+    Raises:
+        NotBuildable: a credential, check, schedule, route or address can't be used.
+    """
+    try:
+        return _build(config, base)
+    except (SecretMissing, CheckInvalid, BadSchedule, UrlUnusable) as error:
+        raise NotBuildable(str(error)) from None
+
+
+def _build(config: Config, base: Base) -> System:
+    paging = Alerting(
+        config.alerting,
+        environment=config.environment,
+        state=base.state,
+        metrics=base.metrics,
+        clock=base.clock,
+        pulse=base.pulse,
+        routes=build_routes(config.alerting),
+    )
+    live = LiveHealth(config.databases, base.clock)
+    pollers = _pollers(config, base, paging, live)
+    backups = _backups(config, base, paging)
+    migrations = _migrations(config, base, backups, live)
+    scheduler = _scheduler(config, base, backups)
+    http = _Http(config, base)
+    rooms = Rooms(
+        config=config,
+        config_path=base.config_path,
+        started_at=base.started_at,
+        clock=base.clock,
+        pulse=base.pulse,
+        pollers=pollers,
+        alerting=paging,
+        backups=backups,
+        migrations=migrations,
+        scheduler=scheduler,
+        metrics_url=http.url,
+    )
+    http.rooms = rooms
+    control = ControlServer(
+        config.control,
+        _methods(rooms),
+        clock=base.clock,
+        metrics=base.metrics,
+        beat=base.pulse.register(CONTROL, CONTROL_LIMIT_S),
+        environment=config.environment,
+    )
+    services = (paging, *pollers, migrations, scheduler, http, control)
+    return System(rooms, services, config.control.socket, _loops(config))
+
+
+def _pollers(config: Config, base: Base, paging: Alerting, live: LiveHealth) -> list[Poller]:
+    checks = load_checks(config.health)
+    asked: set[str] = set()
+    pollers = []
+    for database in config.databases:
+        pollers.append(
+            Poller(
+                database,
+                _monitor_of(database),
+                checks,
+                exposition=base.exposition,
+                metrics=base.metrics,
+                observe=paging.observe,
+                live=live,
+                clock=base.clock,
+                beat=base.pulse.register(_poller(database), POLLER_LIMIT_S),
+                runs_instance_checks=database.cluster not in asked,
+                connect_timeout_s=config.health.connect_timeout_s,
+                reconnect_max_s=config.health.reconnect_max_s,
+            )
+        )
+        asked.add(database.cluster)
+    return pollers
+
+
+def _loops(config: Config) -> frozenset[str]:
+    return frozenset({CONTROL, CALENDAR, *map(_poller, config.databases)})
+
+
+def _poller(database: Database) -> str:
+    return f"poller {database.name}"
+
+
+def _monitor_of(database: Database) -> Target:
+    return target_of(database, database.monitor)
+
+
+def _backups(config: Config, base: Base, paging: Alerting) -> BackupService:
+    targets = {d.name: target_of(d, d.backup) for d in config.databases}
+    outcomes = _Outcomes(config, paging)
+    service = BackupService(
+        config,
+        targets,
+        base.processes,
+        base.state,
+        base.metrics,
+        base.clock,
+        on_outcome=outcomes.tell,
+    )
+    outcomes.backups = service
+    return service
+
+
+class _Outcomes:
+    """Turns how backups end into observations: failing is a finding until each kind succeeds."""
+
+    backups: BackupService
+
+    def __init__(self, config: Config, paging: Alerting) -> None:
+        self._config = config
+        self._paging = paging
+
+    def tell(self, name: str, _: Kind, error: str | None) -> None:
+        """An attempt ended."""
+        database = self._config.database(name)
+        if database is None:
+            return
+        finding = self._finding(name)
+        severity: Severity = "page" if database.criticality == "critical" else "ticket"
+        seen = Observation(BACKUP_FAILED, database.cluster, name, severity, 0.0, finding)
+        self._paging.observe(seen)
+        if error is None and finding is None:
+            # An outcome is final: no second poll will come to confirm that all is clear.
+            self._paging.observe(seen)
+
+    def _finding(self, name: str) -> Finding | None:
+        latest = {b.kind: b for b in reversed(self.backups.history(name)) if b.is_finished}
+        failed = [b for b in latest.values() if b.state in ("failed", "missing", "damaged")]
+        if not failed:
+            return None
+        first = failed[0]
+        summary = (
+            f"{first.kind} backup of {name} failed: {first.error}; "
+            f"when mended, run: shippyard ctl backup run {name} --kind {first.kind}"
+        )
+        return Finding(summary, {"backups": [{"id": b.id, "error": b.error} for b in failed]})
+
+
+def _migrations(config: Config, base: Base, backups: BackupService, live: LiveHealth) -> Migrations:
+    targets = {
+        database.name: target_of(database, database.migrator) if database.migrator else None
+        for database in config.databases
+    }
+    return Migrations(
+        config.migration,
+        config.environment,
+        targets,
+        config.daemon.state_dir / "plans",
+        processes=base.processes,
+        state=base.state,
+        metrics=base.metrics,
+        clock=base.clock,
+        backups=backups,
+        live=live,
+    )
+
+
+def _scheduler(config: Config, base: Base, backups: BackupService) -> Scheduler:
+    zone = config.backup.timezone
+    jobs = [
+        Job(job.name, job.schedule, zone, job.run) for job in backup_schedule.jobs(backups, config)
+    ]
+    return Scheduler(
+        jobs,
+        JobLog(base.state),
+        clock=base.clock,
+        metrics=base.metrics,
+        beat=base.pulse.register(CALENDAR, CALENDAR_LIMIT_S),
+    )
+
+
+def _methods(rooms: Rooms) -> list[Method]:
+    return [
+        *status.methods(rooms),
+        *health_methods.build(rooms.pollers),
+        *backup_methods.build(rooms.backups, rooms.config),
+        *alerting_methods.build(rooms.alerting),
+        *migration_methods.build(rooms.migrations),
+    ]
+
+
+class _Http:
+    """The listener, bound only when started, so that two configurations may name one port."""
+
+    rooms: Rooms
+
+    def __init__(self, config: Config, base: Base) -> None:
+        self._config = config.http
+        self._base = base
+        self._server: HttpServer | None = None
+
+    def url(self) -> str:
+        """Where Prometheus scrapes; empty while nothing listens."""
+        if self._server is None:
+            return ""
+        host, port = self._server.address
+        return f"http://{host}:{port}/metrics"
+
+    def start(self) -> None:
+        """Bind and serve.
+
+        Raises:
+            NotBuildable: the address can't be listened on.
+        """
+        host, port = self._config.host, self._config.port
+        try:
+            self._server = HttpServer(
+                host,
+                port,
+                render=self._base.exposition.render,
+                alive=lambda: status.stuck(self.rooms),
+                ready=lambda: status.not_ready(self.rooms),
+            )
+        except OSError as error:
+            raise NotBuildable(f"can't listen on http {host}:{port}: {error.strerror}") from None
+        self._server.start()
+
+    def stop(self) -> None:
+        """Close the listener; safe twice and before starting."""
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
