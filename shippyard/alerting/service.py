@@ -120,6 +120,8 @@ class Alerting:
 
     def stop(self) -> None:
         """End within about 3 s; what is not sent stays in the state database."""
+        if self._stopping.is_set():
+            return
         self._stopping.set()
         self._outbox.stop()
         if self._thread.ident is not None:
