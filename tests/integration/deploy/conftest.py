@@ -13,7 +13,7 @@ Tool = Callable[[str, str], str]
 
 @pytest.fixture(scope="session")
 def tool() -> Tool:
-    """Path of a program, and the package that brings it; with STRICT=1 a missing one is a failure."""
+    """Path of a program, given its package; with STRICT=1 a missing one is a failure."""
 
     def find(program: str, package: str) -> str:
         beside_python = Path(sys.executable).parent / program
