@@ -78,6 +78,7 @@ class Poller:
         self._thread: threading.Thread | None = None
         self._session: Session | None = None
         self._due: dict[str, float] = {}
+        self._suspect: str | None = None
         self._answered_at = 0.0
         self._failures = 0
 
@@ -150,7 +151,7 @@ class Poller:
         self._came_up(session)
 
     def _came_up(self, session: Session) -> None:
-        """Everything is asked at once, but for a check that cost us the last connection."""
+        """Everything that is not told to rest is due at once."""
         now = self._clock.monotonic()
         self._session = session
         self._answered_at = now
@@ -231,15 +232,23 @@ class Poller:
         if error.sqlstate is None or error.sqlstate in _ENDED or session.closed:
             self._failed(check, started, str(error), "lost")
             self._schedule(check, started)
-            self._due = {check.name: self._due[check.name]}
+            self._suspect_of_loss(check)
             self._went_down(str(error))
         else:
             self._answered(session)
             self._failed(check, started, str(error), kind_of(error.sqlstate))
             self._schedule(check, started)
 
+    def _suspect_of_loss(self, check: Check) -> None:
+        """After a loss all is due at once, but for a check that loses it time and again."""
+        again = self._suspect == check.name
+        self._suspect = check.name
+        self._due = {check.name: self._due[check.name]} if again else {}
+
     def _succeeded(self, check: Check, started: float, answer: Answer, rows: Sequence[Row]) -> None:
         ended = self._clock.monotonic()
+        if self._suspect == check.name:
+            self._suspect = None
         if self._stop.is_set():
             return
         self._exposition.publish(self._publisher(check), answer.families)

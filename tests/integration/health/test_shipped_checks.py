@@ -1,0 +1,170 @@
+"""Every shipped check on every PostgreSQL of this machine, as a role with pg_monitor only."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from shippyard.config.models import Health
+from shippyard.health.evaluate import Answer, evaluate
+from shippyard.health.loader import load_checks
+from shippyard.health.model import Check
+from shippyard.host.accounts import account_for_postgres
+from shippyard.host.process import Processes
+from shippyard.postgres.embedded import EmbeddedCluster, embedded_cluster
+from shippyard.postgres.session import session
+from shippyard.postgres.target import Target
+from shippyard.postgres.tools import Tools, installed_tools
+from shippyard.telemetry.exposition import Exposition, Family
+from shippyard.telemetry.metrics import Metrics
+from tests.conftest import Eventually
+from tests.integration.health.conftest import connect, watcher_of
+
+SERVERS = installed_tools(Processes(), program="initdb")
+CHECKS = {check.name: check for check in load_checks(Health())}
+LABELS = {"database": "shop", "cluster": "main"}
+
+# NULL on a primary that has archived nothing and receives nothing.
+ABSENT_HERE = {
+    "shippyard_health_archiver_since_success_seconds",
+    "shippyard_health_archiver_since_failure_seconds",
+    "shippyard_health_standby_unreplayed_bytes",
+    "shippyard_health_standby_replay_paused",
+    "shippyard_health_standby_since_message_seconds",
+}
+
+
+def _named(tools: Tools) -> str:
+    return f"postgresql-{tools.major}"
+
+
+@pytest.fixture(scope="module", params=SERVERS, ids=_named)
+def server(
+    request: pytest.FixtureRequest, processes: Processes
+) -> Iterator[tuple[EmbeddedCluster, Tools]]:
+    with embedded_cluster(request.param, processes) as running:
+        yield running, request.param
+
+
+@pytest.fixture
+def watcher(server: tuple[EmbeddedCluster, Tools]) -> Target:
+    return watcher_of(server[0].target())
+
+
+def ask(target: Target, check: Check) -> Answer:
+    with session(target, "test") as opened:
+        rows = opened.query(check.sql, check.params, timeout_s=check.timeout_s)
+    return evaluate(check, rows, LABELS)
+
+
+@pytest.mark.parametrize("name", sorted(CHECKS))
+def test_every_check_gives_every_metric_it_declares(watcher: Target, name: str) -> None:
+    check = CHECKS[name]
+    with connect(watcher):  # somebody to be counted among the connections
+        shown = {family.name for family in ask(watcher, check).families}
+    expected = {metric.name for metric in check.metrics} - ABSENT_HERE
+    assert shown == (set() if name == "replication_primary" else expected)
+
+
+def test_what_is_shown_is_what_prometheus_reads(watcher: Target) -> None:
+    exposition = Exposition(Metrics())
+    for check in CHECKS.values():
+        exposition.publish(check.name, ask(watcher, check).families)
+    parsed = {f.name: f for f in text_string_to_metric_families(exposition.render().decode())}
+    commits = parsed["shippyard_health_database_commits"]
+    assert commits.type == "counter"
+    here = [s for s in commits.samples if s.labels["datname"] == "postgres"]
+    assert [s.labels["database"] for s in here] == ["shop"]
+    assert here[0].value > 0
+
+
+def test_a_receiver_of_wal_is_seen(
+    server: tuple[EmbeddedCluster, Tools],
+    watcher: Target,
+    processes: Processes,
+    eventually: Eventually,
+    tmp_path: Path,
+) -> None:
+    cluster, tools = server
+    receive = [tools.path("pg_receivewal"), f"--directory={tmp_path}", "--no-loop"]
+    at = [f"--host={cluster.socket_dir}", "--username=postgres"]
+
+    def shown() -> dict[str, Family]:
+        families = ask(watcher, CHECKS["replication_primary"]).families
+        return {family.name: family for family in families}
+
+    with processes.start([*receive, *at]):
+        (streaming,) = eventually(shown)["shippyard_health_replication_streaming"].samples
+    assert streaming.labels["application_name"] == "pg_receivewal"
+
+
+@pytest.fixture
+def standby(
+    server: tuple[EmbeddedCluster, Tools], processes: Processes
+) -> Iterator[EmbeddedCluster]:
+    """A hot standby of the server, from a base backup."""
+    primary, tools = server
+    folder = Path(tempfile.mkdtemp(prefix="shippyard-standby-"))
+    folder.chmod(0o755)
+    made = EmbeddedCluster(folder, tools, processes)
+    made.socket_dir.mkdir()
+    account = account_for_postgres()
+    if account:
+        shutil.chown(folder, account)
+        shutil.chown(made.socket_dir, account)
+    copied = processes.run(
+        [
+            primary._tools.path("pg_basebackup"),
+            f"--pgdata={made.data_dir}",
+            f"--host={primary.socket_dir}",
+            "--username=postgres",
+            "--write-recovery-conf",
+            "--checkpoint=fast",
+        ],
+        timeout_s=30,
+        user=account,
+        cwd=folder,
+    )
+    assert copied.returncode == 0, copied.stderr
+    with (made.data_dir / "postgresql.conf").open("a") as file:
+        file.write(f"unix_socket_directories = '{made.socket_dir}'\n")
+    made._tools = primary._tools
+    made.start()
+    yield made
+    made.destroy()
+
+
+def test_a_standby_knows_that_it_is_one(
+    watcher: Target, standby: EmbeddedCluster, eventually: Eventually
+) -> None:
+    here = Target(str(standby.socket_dir), 5432, "postgres", watcher.user)
+
+    def caught_up() -> dict[str, float]:
+        families = ask(here, CHECKS["replication_standby"]).families
+        figures = {family.name: family.samples[0].value for family in families}
+        return figures if "shippyard_health_standby_unreplayed_bytes" in figures else {}
+
+    figures = eventually(caught_up)
+    assert figures["shippyard_health_standby_replay_delay_seconds"] == 0
+    assert figures["shippyard_health_standby_replay_paused"] == 0
+    families = ask(here, CHECKS["server"]).families
+    recovery = next(f for f in families if f.name == "shippyard_health_server_in_recovery")
+    assert recovery.samples[0].value == 1
+    primary = CHECKS["replication_primary"]
+    declared = {metric.name for metric in primary.metrics}
+    eventually(lambda: {family.name for family in ask(watcher, primary).families} == declared)
+    # Nothing that is asked of a primary may fail here.
+    for check in CHECKS.values():
+        ask(here, check)
+
+
+def test_a_role_without_pg_monitor_gets_answers_and_no_errors(watcher: Target) -> None:
+    with connect(replace(watcher, user="postgres")) as admin:
+        admin.execute("CREATE ROLE stranger LOGIN")
+        for check in CHECKS.values():
+            ask(replace(watcher, user="stranger"), check)
+        admin.execute("DROP ROLE stranger")
