@@ -13,6 +13,8 @@ from typing import Any
 
 from alembic.config import Config
 
+from shippyard.host.secrets import mask
+
 MESSAGE_MAX_CHARS = 2000
 
 # env.py must use the connection it is given; should it make its own, it must reach nothing.
@@ -45,6 +47,7 @@ def alembic_config(copy: str, ini: str, scripts: str, output: io.StringIO | None
     return config
 
 
-def shortened(text: str) -> str:
-    """A message within what one protocol line may hold."""
+def said(error: BaseException) -> str:
+    """An error as one line, secrets masked, within what one protocol line may hold."""
+    text = mask(" ".join(str(error).split()) or type(error).__name__)
     return text if len(text) <= MESSAGE_MAX_CHARS else text[: MESSAGE_MAX_CHARS - 1] + "…"

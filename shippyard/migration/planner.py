@@ -4,6 +4,7 @@ Its effects are reads and one folder named by content. Knows no gates.
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 from shippyard.config.models import Migration
@@ -27,6 +28,8 @@ from shippyard.migration.version_table import (
 )
 from shippyard.postgres.session import QueryFailed, Unreachable, session
 from shippyard.postgres.target import Target
+
+RENDERED_KEPT = 16
 
 
 class PlanFailed(Exception):
@@ -76,7 +79,8 @@ class Planner:
 
     def __init__(self, plans_dir: Path, supervisor: Supervisor) -> None:
         self._plans_dir = plans_dir
-        self._supervisor = supervisor
+        # The spec names a folder by its content, so the same spec always gives the same SQL.
+        self._render = lru_cache(RENDERED_KEPT)(supervisor.render)
 
     def prepare(self, database: str, target: Target, policy: Migration, revision: str) -> Prepared:
         """A plan from where the database stands to `revision`.
@@ -110,7 +114,7 @@ class Planner:
         if not plan.revisions:
             return plan
         spec = RenderSpec(str(copy), tree.ini, tree.scripts, _steps(plan))
-        return replace(plan, rendered=self._supervisor.render(spec))
+        return replace(plan, rendered=self._render(spec))
 
 
 def look(target: Target) -> Look:

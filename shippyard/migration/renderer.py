@@ -10,9 +10,8 @@ from collections.abc import Mapping
 
 from alembic import command
 
-from shippyard.migration.child import alembic_config, claim_stdout, shortened
+from shippyard.migration.child import alembic_config, claim_stdout, said
 from shippyard.migration.spec import SPEC_MAX_BYTES, RenderSpec, Step
-from shippyard.postgres.session import one_line
 
 
 def main() -> int:
@@ -30,7 +29,7 @@ def _render(spec: RenderSpec, step: Step) -> Mapping[str, str | None]:
         command.upgrade(config, f"{step.down or 'base'}:{step.revision}", sql=True)
     except (Exception, SystemExit) as error:  # noqa: BLE001  user code may raise anything
         # A migration that reads data can't say its SQL before it runs: that is a fact, not a fault.
-        return {"sql": "", "unrendered": shortened(one_line(error))}
+        return {"sql": "", "unrendered": said(error)}
     return {"sql": output.getvalue(), "unrendered": None}
 
 

@@ -24,12 +24,11 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, event
 
 from shippyard.host.clock import SystemClock
 from shippyard.host.secrets import remember
-from shippyard.migration.child import Emit, alembic_config, claim_stdout, shortened
+from shippyard.migration.child import Emit, alembic_config, claim_stdout, said
 from shippyard.migration.plan import PlanRefused
 from shippyard.migration.spec import SPEC_MAX_BYTES, RunSpec, Step
 from shippyard.migration.tree import differences
 from shippyard.migration.version_table import read_current
-from shippyard.postgres.session import one_line
 
 ADVISORY_KEY = 0x5348_4950_5941_5244  # "SHIPYARD"; advisory locks are per database
 RETRIED = frozenset({"55P03", "40P01"})  # lock_not_available, deadlock_detected
@@ -162,9 +161,11 @@ class Runner:
         except (Exception, SystemExit) as error:
             sqlstate = _sqlstate_of(error)
             if sqlstate not in RETRIED or attempt.half_applied or self._is_last(number):
-                said = shortened(one_line(_cause_of(error)))
                 raise RevisionFailed(
-                    step, said, sqlstate=sqlstate, half_applied=attempt.half_applied
+                    step,
+                    said(_cause_of(error)),
+                    sqlstate=sqlstate,
+                    half_applied=attempt.half_applied,
                 ) from error
             self._wait_a_little(step, number, sqlstate)
             return False
@@ -189,9 +190,11 @@ class Runner:
     def _expect(self, guard: psycopg.Connection[Any], step: Step, revision: str | None) -> None:
         found = read_current(lambda statement: self._ask(guard, statement))
         if found != revision:
-            said = f"the database is at {found}, not {revision}"
-            hint = "env.py must use config.attributes['connection'] and commit"
-            raise RevisionFailed(step, f"{said}; {hint}")
+            raise RevisionFailed(
+                step,
+                f"the database is at {found}, not {revision}; "
+                "env.py must use config.attributes['connection'] and commit",
+            )
 
     def _ask(self, guard: psycopg.Connection[Any], statement: str) -> Sequence[Mapping[str, Any]]:
         literal: LiteralString = statement
@@ -251,7 +254,7 @@ def main() -> int:
             }
         )
     except (PlanRefused, psycopg.Error) as error:
-        emit({"event": "failed", "message": shortened(one_line(error))})
+        emit({"event": "failed", "message": said(error)})
     return 0
 
 

@@ -112,8 +112,7 @@ class Migrations:
         return self._parts.audit
 
     def start(self) -> None:
-        """Say what became of runs that the last life of the daemon left."""
-        self.recover()
+        """Begin nothing: runs are asked for."""
 
     def stop(self) -> None:
         """Make running revisions roll back; returns within about three seconds. Safe twice."""
@@ -169,8 +168,13 @@ class Migrations:
         """The last runs, newest first."""
         return self._parts.journal.history(database)
 
+    def active(self) -> list[str]:
+        """Databases that are being migrated right now."""
+        with self._idle:
+            return sorted(self._active)
+
     def recover(self) -> list[Run]:
-        """Mark runs that nobody carries out any more as interrupted, with what is found."""
+        """Once, when the process starts: mark what nobody carries out any more as interrupted."""
         return [self._recover(run) for run in self._parts.journal.unfinished()]
 
     def _prepare(self, database: str, revision: str) -> Prepared:

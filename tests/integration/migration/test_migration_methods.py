@@ -1,0 +1,77 @@
+"""What migrations answer on the socket, on a real PostgreSQL."""
+
+import json
+from typing import Any
+
+import pytest
+
+from shippyard.control.method import Call, Document, Method, MethodError, Peer
+from shippyard.migration.methods import build
+
+
+class Told:
+    """A stream that keeps what it was told."""
+
+    def __init__(self) -> None:
+        self.progressed: list[Document] = []
+        self.items: list[Document] = []
+
+    def progress(self, fields: Document) -> None:
+        self.progressed.append(fields)
+
+    def item(self, fields: Document) -> None:
+        self.items.append(fields)
+
+
+def ask(bench: Any, name: str, told: Told | None = None, **params: Any) -> Any:
+    methods: dict[str, Method] = {method.name: method for method in build(bench.migrations)}
+    peer = Peer(1000, "ana", frozenset({"operator"}))
+    answer = methods[name].run(Call(params, peer, told or Told()))
+    return json.loads(json.dumps(answer))
+
+
+def refusal(bench: Any, name: str, **params: Any) -> MethodError:
+    with pytest.raises(MethodError) as refused:
+        ask(bench, name, **params)
+    assert "\n" not in str(refused.value)
+    return refused.value
+
+
+def test_plan_run_history(bench: Any) -> None:
+    bench.tree.add("op.execute('CREATE TABLE parcels (id int)')")
+    plan = ask(bench, "migrate.plan", database="shippyar")
+    assert (plan["current"], plan["target"], plan["blocked"]) == (None, "001", False)
+    assert plan["revisions"][0]["file"] == "versions/001_step.py"
+    assert plan["revisions"][0]["reversible"] is True
+    assert "CREATE TABLE parcels" in plan["revisions"][0]["sql"]
+    assert {v["verdict"] for v in plan["verdicts"]} == {"pass"}
+    told = Told()
+    run = ask(bench, "migrate.run", told, database="shippyar", content_hash=plan["content_hash"])
+    assert (run["state"], run["requested_by"], run["backup_id"]) == ("done", "ana", "backup-0")
+    assert {item["verdict"]["gate"] for item in told.items} == {v["gate"] for v in plan["verdicts"]}
+    phases = list(dict.fromkeys(fields["phase"] for fields in told.progressed))
+    assert phases == ["plan", "gate", "backup", "run", "verify"]
+    again = ask(bench, "migrate.run", database="shippyar")
+    assert (again["id"], again["state"]) == (None, "nothing_to_do")
+    assert [r["id"] for r in ask(bench, "migrate.history")["runs"]] == [run["id"]]
+    assert ask(bench, "migrate.history", database="other")["runs"] == []
+
+
+def test_refusals_have_codes(bench: Any) -> None:
+    bench.tree.add("op.execute('CREATE TABLE parcels (id int)')")
+    for name in ("migrate.plan", "migrate.run"):
+        assert refusal(bench, name).code == "usage"
+        assert refusal(bench, name, database=7).code == "usage"
+        assert refusal(bench, name, database="other").code == "usage"
+        assert refusal(bench, name, database="shippyar", revision="01").code == "usage"
+    changed = refusal(bench, "migrate.run", database="shippyar", content_hash="0" * 64)
+    assert changed.code == "blocked"
+    assert len(changed.detail["content_hash"]) == 64
+    bench.live.blocked_sessions = 1
+    blocked = refusal(bench, "migrate.run", database="shippyar")
+    assert blocked.code == "blocked"
+    assert "blockers" in str(blocked)
+    assert {"gate", "verdict", "summary", "evidence"} == set(blocked.detail["verdicts"][0])
+    bench.live.blocked_sessions = 0
+    bench.tree.folder.joinpath("env.py").unlink()
+    assert refusal(bench, "migrate.plan", database="shippyar").code == "failed"
