@@ -15,6 +15,7 @@ import structlog
 
 from shippyard.config.loading import ConfigError, load_config
 from shippyard.config.models import Config
+from shippyard.control.endpoint import AlreadyRunning, SocketUnusable
 from shippyard.host import notify
 from shippyard.host.clock import SystemClock
 from shippyard.host.process import Processes
@@ -30,6 +31,9 @@ from shippyard.wiring import Base, NotBuildable, Service, System, build
 TURN_S = 0.5
 KILL_GRACE_S = 2.0
 
+REFUSALS = (ConfigError, SecretMissing, NotBuildable, AlreadyRunning, SocketUnusable)
+"""Why a configuration can't be lived under; each is one line."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -37,7 +41,8 @@ def run(config_path: Path) -> None:
     """Be the daemon until SIGTERM or SIGINT.
 
     Raises:
-        ConfigError, SecretMissing, StateUnusable, NotBuildable: it can't start; one line each.
+        ConfigError, SecretMissing, StateUnusable, NotBuildable, AlreadyRunning, SocketUnusable:
+            it can't start; one line each.
     """
     config = load_config(config_path)
     configure_logging(config.log.level, config.log.format)
@@ -112,7 +117,7 @@ class _Life:
             _refuse_what_needs_restart(self._config, config)
             configure_logging(config.log.level, config.log.format)
             system = self._swapped(system, config)
-        except (ConfigError, SecretMissing, NotBuildable, OSError) as error:
+        except REFUSALS as error:
             self._base.metrics.config_reload_success.set(0)
             log.error("config.reload_refused", reason=str(error), kept="the old configuration")
         else:

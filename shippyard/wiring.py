@@ -157,7 +157,7 @@ def _build(config: Config, base: Base) -> System:
         beat=base.pulse.register(CONTROL, CONTROL_LIMIT_S),
         environment=config.environment,
     )
-    services = (paging, *pollers, migrations, scheduler, http, control)
+    services: tuple[Service, ...] = (paging, *pollers, migrations, scheduler, http, control)
     return System(rooms, services, config.control.socket, _loops(config))
 
 
@@ -204,10 +204,10 @@ def _backups(config: Config, base: Base, paging: Alerting) -> BackupService:
     service = BackupService(
         config,
         targets,
-        base.processes,
-        base.state,
-        base.metrics,
-        base.clock,
+        processes=base.processes,
+        state=base.state,
+        metrics=base.metrics,
+        clock=base.clock,
         on_outcome=outcomes.tell,
     )
     outcomes.backups = service

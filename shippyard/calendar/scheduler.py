@@ -75,12 +75,15 @@ class Scheduler:
         self._timer = _timer_for(len(self._planned))
         self._thread = threading.Thread(target=self._turn, name="calendar", daemon=True)
 
-    def start(self) -> None:
-        """Take up what the last daemon left, then run what is due from now on."""
-        now = self._clock.now()
-        for name in self._log.interrupt_running(now):
+    def recover(self) -> None:
+        """Once, when the process starts: what the last one left running was interrupted."""
+        for name in self._log.interrupt_running(self._clock.now()):
             logger.warning("job.found_interrupted", job=name)
             self._metrics.job_runs.labels(name, "interrupted").inc()
+
+    def start(self) -> None:
+        """Take up what is owed, then run what is due from now on."""
+        now = self._clock.now()
         for planned in self._planned.values():
             self._take_up(planned, now)
         self._timer.start()

@@ -8,7 +8,7 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,8 @@ SCRAPE_TIMEOUT_S = 5.0
 VICTIMS = 3
 BUSY_TRANSACTIONS = 20
 KINDS = ("dump", "schema")
+UNTOLD = frozenset({"locked", "preflight", "exited", "fsynced", "manifested"})
+"""Phases of a backup that pass too quickly to be worth a line."""
 
 Tell = Callable[[str], None]
 """Shows one more line about the step under way."""
@@ -181,8 +183,9 @@ class Tour:
     @contextmanager
     def _session(self, name: str) -> Iterator[psycopg.Connection[Any]]:
         conninfo = self._stage.target().conninfo()
-        with psycopg.connect(**conninfo, autocommit=True, application_name=name) as connection:
-            yield connection
+        # Closed and nothing more: the session may have been ended by on-call meanwhile.
+        with closing(psycopg.connect(**conninfo, autocommit=True, application_name=name)) as opened:
+            yield opened
 
     def _page(self, rule: str, event: str, since: float) -> Page:
         timeout_s = PAGE_TIMEOUT_S if event == "trigger" else RESOLVE_TIMEOUT_S
@@ -237,9 +240,9 @@ def _phases(tell: Tell) -> Callable[[Any], None]:
     seen: set[str] = set()
 
     def on_progress(fields: Any) -> None:
-        words = (fields.get("kind"), fields.get("phase"), fields.get("revision"))
+        words = (fields.get("id"), fields.get("phase"), fields.get("revision"))
         line = " ".join(str(word) for word in words if word)
-        if line not in seen:
+        if line not in seen and fields.get("phase") not in UNTOLD:
             seen.add(line)
             tell(line)
 

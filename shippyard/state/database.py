@@ -4,6 +4,7 @@ SQLite in WAL mode with `synchronous=FULL`: what a committed transaction said su
 """
 
 import contextlib
+import fcntl
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 BUSY_TIMEOUT_MS = 5_000
 FILE_NAME = "state.sqlite3"
+LOCK_NAME = "daemon.lock"
 
 
 class StateUnusable(Exception):
@@ -56,18 +58,40 @@ def open_state(state_dir: Path) -> Iterator[State]:
         StateUnusable: the folder or the file can't be used.
     """
     path = state_dir / FILE_NAME
+    with contextlib.ExitStack() as stack:
+        try:
+            state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+            stack.enter_context(_only_user_of(state_dir))
+            state = State(_ready_engine(path))
+        except (OSError, SQLAlchemyError, sqlite3.Error) as error:
+            raise StateUnusable(f"state database {path}: {' '.join(str(error).split())}") from None
+        stack.callback(state.close)
+        yield state
+
+
+def _ready_engine(path: Path) -> Engine:
+    engine = _engine(path)
     try:
-        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
-        engine = _engine(path)
         _upgrade(engine)
         path.chmod(0o600)
-    except (OSError, SQLAlchemyError, sqlite3.Error) as error:
-        raise StateUnusable(f"state database {path}: {' '.join(str(error).split())}") from None
-    state = State(engine)
-    try:
-        yield state
-    finally:
-        state.close()
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+@contextlib.contextmanager
+def _only_user_of(state_dir: Path) -> Iterator[None]:
+    """Two daemons on one state would sweep each other's work: the second one is refused."""
+    with (state_dir / LOCK_NAME).open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StateUnusable(
+                f"{state_dir} is in use by another shippyard; "
+                "stop that one, or give this one a daemon.state_dir of its own"
+            ) from None
+        yield
 
 
 def _engine(path: Path) -> Engine:

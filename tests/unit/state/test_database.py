@@ -59,6 +59,14 @@ def test_a_broken_file_is_one_line_that_names_it(tmp_path: Path) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_second_user_is_refused_and_the_first_unharmed(tmp_path: Path) -> None:
+    with open_state(tmp_path) as state:
+        with pytest.raises(StateUnusable, match="in use by another"), open_state(tmp_path):
+            pass
+        with state.read() as connection:
+            assert connection.execute(select(job_runs)).all() == []
+
+
 def test_writers_wait_for_each_other(state: State, tmp_path: Path) -> None:
     with state.write():
         other = sqlite3.connect(tmp_path / "state" / FILE_NAME, timeout=0)
