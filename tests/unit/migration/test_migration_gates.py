@@ -1,0 +1,151 @@
+"""Each gate's answers, and what a policy makes of them."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shippyard.config.models import Migration
+from shippyard.migration.facts import Facts, ServerFacts
+from shippyard.migration.gates import GATES, ask_all, first_blocking
+from shippyard.migration.gates.naming import right_name
+from shippyard.migration.gates.verdict import Verdict
+from shippyard.migration.plan import Plan, Rendered, Revision
+from tests.conftest import FakeClock
+
+POLICY = Migration(alembic_ini=Path("alembic.ini"))
+NOW = FakeClock().now()
+PARCELS = Revision("002", ("001",), (), "versions/002_add_parcels.py", "add parcels", True)
+PLAN = Plan(
+    "shippyar",
+    "001",
+    "002",
+    ("002",),
+    (PARCELS,),
+    {},
+    {"002": Rendered("CREATE INDEX CONCURRENTLY parcels_weight ON parcels (weight)")},
+)
+
+
+@dataclass(frozen=True)
+class Live:
+    in_recovery: bool = False
+    blocked_sessions: int = 0
+    longest_transaction_s: float = 3.0
+    replication_lag_s: float | None = 0.1
+    connections_used_ratio: float = 0.5
+    observed_age_s: float = 1.0
+
+
+@dataclass(frozen=True)
+class Backup:
+    finished_at: datetime
+    id: str = "b1"
+    database: str = "shippyar"
+    kind: str = "dump"
+    size_bytes: int = 10
+
+
+FACTS = Facts(
+    database="shippyar",
+    environment="production",
+    policy=POLICY,
+    now=NOW,
+    plan=PLAN,
+    server=ServerFacts(in_recovery=False, invalid_indexes=()),
+    live=Live(),
+    backup=Backup(NOW - timedelta(hours=1)),
+    backup_known=True,
+    backup_promised=False,
+    active_run=None,
+)
+
+
+def verdict_of(gate: str, **changes: Any) -> Verdict:
+    (found,) = [v for v in ask_all(replace(FACTS, **changes)) if v.gate == gate]
+    return found
+
+
+def plan_with(**changes: Any) -> Plan:
+    return replace(PLAN, revisions=(replace(PARCELS, **changes),))
+
+
+def test_when_all_is_well_every_gate_passes() -> None:
+    verdicts = ask_all(FACTS)
+    assert {v.verdict for v in verdicts} == {"pass"}
+    assert len({v.gate for v in verdicts}) == len(GATES)
+    assert first_blocking(verdicts, POLICY) is None
+
+
+BROKEN = ServerFacts(in_recovery=False, invalid_indexes=("public.parcels_weight",))
+UNRELATED = ServerFacts(in_recovery=False, invalid_indexes=('public."Other"',))
+OLD = Backup(NOW - timedelta(hours=27))
+
+
+@pytest.mark.parametrize(
+    ("gate", "changes", "answer", "said"),
+    [
+        ("another_run", {"active_run": "r1"}, "block", "run r1 is under way"),
+        ("heads", {"plan": replace(PLAN, heads=("002", "x"))}, "block", "several heads (002, x)"),
+        ("naming", {"plan": plan_with(file="versions/2.py")}, "block", "002_add_parcels.py"),
+        ("naming", {"plan": plan_with(file="versions/002_Add.py")}, "block", "002_add_parcels.py"),
+        ("reversible", {"plan": plan_with(reversible=False)}, "block", "no downgrade"),
+        (
+            "reversible",
+            {"plan": plan_with(reversible=False), "environment": "staging"},
+            "warn",
+            "002_add_parcels.py",
+        ),
+        ("server", {"server": None}, "unknown", "does not answer"),
+        ("server", {"server": ServerFacts(True, ())}, "block", "in recovery"),
+        ("invalid_indexes", {"server": None}, "unknown", "does not answer"),
+        ("invalid_indexes", {"server": BROKEN}, "block", "DROP INDEX CONCURRENTLY public.parcels"),
+        ("invalid_indexes", {"server": UNRELATED}, "warn", "Other"),
+        ("blockers", {"live": None}, "unknown", "not polled lately"),
+        ("blockers", {"live": Live(blocked_sessions=2)}, "block", "2 blocked sessions"),
+        ("blockers", {"live": Live(longest_transaction_s=61)}, "block", "open for 61 s"),
+        ("blockers", {"live": Live(longest_transaction_s=60)}, "pass", "no transaction is long"),
+        ("connections", {"live": None}, "unknown", "not polled lately"),
+        ("connections", {"live": Live(connections_used_ratio=0.9)}, "warn", "90%"),
+        ("connections", {"live": Live(connections_used_ratio=0.89)}, "pass", "89%"),
+        ("replication_lag", {"live": None}, "unknown", "not polled lately"),
+        ("replication_lag", {"live": Live(replication_lag_s=None)}, "pass", "no replica"),
+        ("replication_lag", {"live": Live(replication_lag_s=6)}, "warn", "6.0 s behind"),
+        ("replication_lag", {"live": Live(replication_lag_s=61)}, "block", "61 s behind"),
+        ("backup", {"backup": None}, "block", "run `shippyard ctl backup run shippyar`"),
+        ("backup", {"backup": OLD}, "block", "27.0 h old (limit 26 h)"),
+        ("backup", {"backup": None, "backup_known": False}, "unknown", "can't be read"),
+        ("backup", {"backup": None, "backup_promised": True}, "pass", "taken and verified first"),
+    ],
+)
+def test_a_gate_answers(gate: str, changes: dict[str, Any], answer: str, said: str) -> None:
+    verdict = verdict_of(gate, **changes)
+    assert verdict.verdict == answer
+    assert said in verdict.summary
+    assert "\n" not in verdict.summary
+    assert verdict.document()["gate"] == gate
+
+
+def test_unknown_blocks_when_policy_says_so() -> None:
+    verdicts = [Verdict("a", "warn", ""), Verdict("b", "unknown", ""), Verdict("c", "block", "")]
+    lenient = POLICY.model_copy(update={"unknown_blocks": False})
+    strict, loose = first_blocking(verdicts, POLICY), first_blocking(verdicts, lenient)
+    assert strict is not None
+    assert loose is not None
+    assert (strict.gate, loose.gate) == ("b", "c")
+    assert first_blocking(verdicts[:1], POLICY) is None
+    assert first_blocking(verdicts[:2], lenient) is None
+
+
+@pytest.mark.parametrize(
+    ("doc", "name"),
+    [
+        ("Add user's e-mail, v2.", "002_add_user_s_e_mail_v2.py"),
+        ("", "002_describe_it.py"),
+        ("word " * 30, "002_word_word_word_word_word_word_word_word.py"),
+    ],
+)
+def test_the_right_name_is_said(doc: str, name: str) -> None:
+    assert right_name(replace(PARCELS, doc=doc)) == name
