@@ -87,9 +87,13 @@ class DdlQueue:
 
 @dataclass(frozen=True)
 class Tree:
-    """Everyone in a lock wait. `roots` holds the 20 gravest of `roots_total`, gravest first."""
+    """Everyone in a lock wait. `roots` holds the 20 gravest of `roots_total`, gravest first.
+
+    `waiters` are pids by the pid they wait for, longest waits first, as `victims` are.
+    """
 
     parties: Mapping[int, Party]
+    waiters: Mapping[int, Sequence[int]]
     roots: tuple[Root, ...]
     roots_total: int
     victims: tuple[Party, ...]
@@ -109,7 +113,8 @@ class Tree:
 def tree_of(rows: Iterable[Row]) -> Tree:
     """The tree that the edges make. Waiters whose lock has just been granted are left out."""
     parties = _parties(rows)
-    victims = [party for party in parties.values() if party.blockers]
+    waiting = (party for party in parties.values() if party.blockers)
+    victims = sorted(waiting, key=lambda victim: (-(victim.wait_s or 0.0), victim.pid))
     waiters = _waiters_by_blocker(victims)
     free = [pid for pid in waiters if not parties[pid].blockers]
     cycles = _one_of_each_cycle(parties, waiters, free)
@@ -117,20 +122,19 @@ def tree_of(rows: Iterable[Row]) -> Tree:
     roots = [_root(parties, waiters, pid) for pid in gravest]
     return Tree(
         parties,
+        waiters,
         tuple(sorted(roots, key=lambda r: (-len(r.victims), -r.longest_wait_s, r.party.pid))),
         len(free) + len(cycles),
-        tuple(sorted(victims, key=lambda v: (-(v.wait_s or 0.0), v.pid))),
+        tuple(victims),
         _ddl_queues(victims, waiters),
     )
 
 
 def _parties(rows: Iterable[Row]) -> dict[int, Party]:
     seen = {party.pid: party for party in map(_party, rows)}
-    for party in list(seen.values()):
-        for pid in party.blockers:
-            # A blocker may end between the look at the locks and the look at the sessions.
-            seen.setdefault(pid, Party(pid))
-    return seen
+    # A blocker may end between the look at the locks and the look at the sessions.
+    gone = {pid for party in seen.values() for pid in party.blockers if pid not in seen}
+    return seen | {pid: Party(pid) for pid in gone}
 
 
 def _party(row: Row) -> Party:
@@ -339,11 +343,10 @@ def draw(tree: Tree) -> str:
 
 
 def _nearest_children(tree: Tree) -> dict[int, list[int]]:
-    waiters = _waiters_by_blocker(tree.victims)  # sorted by wait, so the longest stand first
     children: dict[int, list[int]] = {}
     placed = {root.party.pid for root in tree.roots}
-    for pid in _depths(waiters, [root.party.pid for root in tree.roots]):
-        for waiter in waiters.get(pid, ()):
+    for pid in _depths(tree.waiters, [root.party.pid for root in tree.roots]):
+        for waiter in tree.waiters.get(pid, ()):
             if waiter not in placed:
                 placed.add(waiter)
                 children.setdefault(pid, []).append(waiter)

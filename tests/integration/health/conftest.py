@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -78,7 +79,11 @@ WatchThe = Callable[..., contextlib.AbstractContextManager[Watch]]
 
 
 @contextlib.contextmanager
-def _watched(target: Target, checks: dict[str, CheckOverride] | None = None) -> Iterator[Watch]:
+def _watched(
+    target: Target,
+    checks: dict[str, CheckOverride] | None = None,
+    checks_dir: Path | None = None,
+) -> Iterator[Watch]:
     role = Login(user=target.user)
     database = Database(
         name="shop", host=target.host, dbname=target.dbname, monitor=role, backup=role
@@ -93,7 +98,7 @@ def _watched(target: Target, checks: dict[str, CheckOverride] | None = None) -> 
     poller = Poller(
         database,
         target,
-        load_checks(Health(checks=checks or {})),
+        load_checks(Health(checks=checks or {}, checks_dir=checks_dir)),
         exposition=exposition,
         metrics=metrics,
         observe=observed.append,

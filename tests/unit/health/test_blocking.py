@@ -69,7 +69,7 @@ def test_hot_row_of_500_waiters_each_behind_all_before_it() -> None:
     started = time.monotonic()
     tree = tree_of(rows)
     text = draw(tree)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 0.5
     assert root_pids(tree) == [1]
     assert len(tree.roots[0].victims) == 500
     assert tree.roots[0].depth == 1
