@@ -49,8 +49,8 @@ class _Answers:
     def list(self, call: Call) -> Document:
         """Backups that count, or with `all` every attempt, newest first."""
         database = self._database(call.params) if call.params.get("database") else None
-        history = self._service.history(database)
-        wanted = [b for b in history if b.counts or _flag(call.params, "all")]
+        every = _flag(call.params, "all")
+        wanted = [b for b in self._service.history(database) if b.counts or every]
         return {"backups": [document(backup) for backup in wanted[:LISTED_MAX]]}
 
     def show(self, call: Call) -> Document:

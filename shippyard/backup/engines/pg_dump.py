@@ -23,10 +23,11 @@ END_MARKER = b"\n-- PostgreSQL database dump complete\n"
 # After the marker stands at most an `\unrestrict` line with its key.
 TAIL_BYTES = 1024
 
-# What PostgreSQL says, and what mends it.
+# What PostgreSQL says, and what mends it. pg_dump waits for locks under a statement timeout.
 REMEDIES = {
-    "permission denied": "GRANT pg_read_all_data TO {user}",
-    "row-level security": "ALTER ROLE {user} BYPASSRLS",
+    "permission denied": "run: GRANT pg_read_all_data TO {user}",
+    "row-level security": "run: ALTER ROLE {user} BYPASSRLS",
+    "statement timeout": "a table stayed locked; see who holds it with `shippyard ctl health`",
 }
 
 
@@ -137,5 +138,5 @@ def _reason(done: Completed) -> str:
 def _with_remedy(reason: str, user: str) -> str:
     for symptom, remedy in REMEDIES.items():
         if symptom in reason:
-            return f"{reason}; run: {remedy.format(user=user)}"
+            return f"{reason}; {remedy.format(user=user)}"
     return reason

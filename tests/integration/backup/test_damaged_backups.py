@@ -1,0 +1,134 @@
+"""Artifacts that are cut, flipped or gone: found before they are counted, and after."""
+
+from pathlib import Path
+
+import pytest
+
+from shippyard.backup.engines.pg_dump import undecodable
+from shippyard.backup.model import BackupFailed
+from shippyard.host.process import Processes
+from shippyard.postgres.target import Target
+from shippyard.postgres.tools import Tools, tools_for
+from tests.integration.backup.conftest import MakeYard, Yard
+
+
+@pytest.fixture
+def tools(processes: Processes) -> Tools:
+    return tools_for(processes, 15)
+
+
+def cut_in_half(file: Path) -> None:
+    with file.open("r+b") as opened:
+        opened.truncate(file.stat().st_size // 2)
+
+
+def flip_a_bit(file: Path, at: int) -> None:
+    data = bytearray(file.read_bytes())
+    data[at] ^= 0x10
+    file.write_bytes(data)
+
+
+def test_half_a_dump_does_not_decode_though_its_list_does(
+    yard: Yard, shop: Target, processes: Processes, tools: Tools
+) -> None:
+    file = yard.file(yard.service.run("shop", "dump", "manual").id)
+    assert undecodable(processes, tools, file, 30) is None
+    cut_in_half(file)
+    listed = processes.run([tools.path("pg_restore"), "--list", str(file)], timeout_s=30)
+    assert listed.returncode == 0
+    assert "end of file" in (undecodable(processes, tools, file, 30) or "")
+
+
+def test_a_cut_backup_stops_counting_by_itself(yard: Yard, shop: Target) -> None:
+    good = yard.service.run("shop", "dump", "manual")
+    yard.clock.advance(60)
+    bad = yard.service.run("shop", "dump", "manual")
+    cut_in_half(yard.file(bad.id))
+    newest = yard.service.newest("shop")
+    assert newest is not None
+    assert newest.id == good.id
+    assert yard.service.find(bad.id).state == "missing"
+    assert yard.gauge("last_success_timestamp_seconds") == good.started_at.timestamp()
+    assert yard.outcomes[-1][2] is not None
+    assert yard.outcomes[-1][2].startswith(f"{bad.id} is missing: ")
+
+
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
+def test_a_flipped_bit_is_found_and_the_backup_no_longer_counts(
+    yard: Yard, shop: Target, part: float
+) -> None:
+    backup = yard.service.run("shop", "dump", "manual")
+    file = yard.file(backup.id)
+    at = int(file.stat().st_size * part)
+    flip_a_bit(file, at)
+    verified = yard.service.verify(backup.id)
+    assert not verified.ok
+    assert verified.problems[0] == "shop.dump: sha256 differs from the manifest's"
+    assert yard.service.find(backup.id).state == "damaged"
+    assert yard.service.newest("shop") is None
+    assert yard.gauge("last_success_timestamp_seconds") is None
+    assert yard.gauge("published") == 0
+    flip_a_bit(file, at)
+    assert yard.service.verify(backup.id).ok
+    assert yard.service.find(backup.id).state == "published"
+    assert yard.service.find(backup.id).error is None
+    assert yard.gauge("published") == 1
+
+
+def test_a_flipped_manifest_or_schema_is_found(yard: Yard, shop: Target) -> None:
+    backup = yard.service.run("shop", "schema", "manual")
+    flip_a_bit(yard.service.path(backup) / "schema.sql", 700)
+    assert yard.service.verify(backup.id).problems == (
+        "schema.sql: sha256 differs from the manifest's",
+    )
+    flip_a_bit(yard.service.path(backup) / "manifest.json", 0)
+    assert yard.service.verify(backup.id).problems == ("the manifest is not JSON",)
+
+
+def test_a_missing_backup_comes_back_with_its_files(yard: Yard, shop: Target) -> None:
+    backup = yard.service.run("shop", "dump", "manual")
+    folder = yard.service.path(backup)
+    folder.rename(folder.with_name("elsewhere"))
+    assert yard.service.recover().missing == (backup.id,)
+    lost = yard.service.find(backup.id)
+    assert lost.state == "missing"
+    assert lost.error is not None
+    assert "manifest.json: No such file" in lost.error
+    assert not yard.service.verify(backup.id).ok
+    folder.with_name("elsewhere").rename(folder)
+    assert yard.service.recover().adopted == (backup.id,)
+    assert yard.service.find(backup.id) == backup
+
+
+def test_what_has_no_files_can_not_be_verified(make_yard: MakeYard, tmp_path: Path) -> None:
+    yard = make_yard(target=Target(str(tmp_path), 5999, "shop", "nobody"))
+    with pytest.raises(BackupFailed):
+        yard.service.run("shop", "dump", "manual")
+    failed = yard.service.history()[0]
+    with pytest.raises(BackupFailed, match=f"{failed.id} is failed: it has no files"):
+        yard.service.verify(failed.id)
+    with pytest.raises(BackupFailed, match="no backup nosuch; see `shippyard ctl backup list"):
+        yard.service.verify("nosuch")
+
+
+def test_a_tool_that_lies_about_success_publishes_nothing(
+    make_yard: MakeYard, shop: Target, tools: Tools, tmp_path: Path
+) -> None:
+    """Exit status 0 is no proof: this pg_dump writes half a file and is content."""
+    folder = tmp_path / "liars"
+    folder.mkdir()
+    real = tools.path("pg_dump")
+    (folder / "pg_restore").symlink_to(tools.path("pg_restore"))
+    (folder / "pg_dump").write_text(
+        f"""#!/bin/sh
+        {real} "$@" || exit 1
+        for each; do case $each in --file=*) file=${{each#--file=}};; esac; done
+        [ -z "$file" ] || truncate --size=-20000 "$file"
+        """
+    )
+    (folder / "pg_dump").chmod(0o755)
+    yard = make_yard(tools_dirs=(folder,))
+    with pytest.raises(BackupFailed, match=r"shop.dump can't be decoded: .*end of file"):
+        yard.service.run("shop", "dump", "manual")
+    assert yard.visible() == []
+    assert yard.service.newest("shop") is None
