@@ -244,6 +244,19 @@ def test_a_check_that_costs_the_connection_rests_while_the_others_go_on(house: B
     assert made.count("database_up") == 1
 
 
+def test_one_loss_makes_no_check_wait(house: Build) -> None:
+    # A server that stands still costs the check in flight three seconds: no reason to rest twelve.
+    made = house(check("a", 1), a=[{"value": 1}])
+    made.run_for(1)
+    made.session.took_s["a"] = 3.0
+    made.answers["a"] = lost()
+    made.run_for(2)
+    assert made.count("check_errors_total", check="a", error="lost") == 1
+    made.answers["a"] = [{"value": 1}]
+    made.run_for(1.5)
+    assert made.shown("a_things{")
+
+
 def test_tries_to_connect_grow_apart_and_the_loop_still_beats(house: Build) -> None:
     made = house(check("a"))
     made.reachable = False
