@@ -131,7 +131,7 @@ class Receiver:
             request.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             request.connection.close()
         elif reply == "garbage":
-            request.wfile.write(b"\x00\xff not HTTP at all\r\n" * 100)
+            request.wfile.write(b"\x00\xff 5ECRET and not HTTP\r\n" * 100)
         elif reply == "silence":
             self._released.wait(20)
         else:
@@ -714,6 +714,18 @@ def test_what_is_long_over_is_forgotten(house: House, eventually: Eventually) ->
     eventually(lambda: house.incident_states() == ["firing"])
 
 
+def test_what_owes_a_message_is_not_forgotten(house: House, eventually: Eventually) -> None:
+    house.receiver.close()
+    alerting = house.alerting()
+    for look in (PRESENT, CLEAR, CLEAR):
+        alerting.observe(look)
+    house.clock.advance(100 * 86_400)
+    alerting._prune()
+    assert house.incident_states() == ["resolved"]
+    house.receiver.open()
+    eventually(lambda: house.receiver.events == ["trigger", "resolve"])
+
+
 def _call(**params: Any) -> Call:
     class Quiet:
         def progress(self, fields: Any) -> None: ...
@@ -756,6 +768,7 @@ def test_the_url_and_the_answer_are_in_no_log(
     house.alerting(routes=(route,)).observe(PRESENT)
     eventually(lambda: house.rows() == [("trigger", "sent")])
     assert logged.count("delivery.retrying") == 2
+    assert "'answer': 'BadStatusLine'" in str(logged.lines[-2])
     assert "5ECRET" not in str(logged.lines)
     with house.state.read() as connection:
         assert "5ECRET" not in str(connection.execute(select(deliveries)).all())
