@@ -51,9 +51,14 @@ install: $(VENV)/.runtime ## install into PREFIX (default /opt/shippyard) with i
 	@$(PYTHON) -m venv $(PREFIX)
 	@$(PREFIX)/bin/pip install -q --require-hashes -r requirements/runtime.txt
 	@$(PREFIX)/bin/pip install -q --no-deps --no-build-isolation .
+	@cp -r migrations docs $(PREFIX)/
 	@install -D -m 0644 systemd/shippyard.service /etc/systemd/system/shippyard.service
-	@install -d -m 0755 /etc/shippyard
-	@test -e /etc/shippyard/shippyard.toml || install -m 0640 config/production.toml /etc/shippyard/shippyard.toml
+	@install -D -m 0644 systemd/sysusers.d/shippyard.conf /etc/sysusers.d/shippyard.conf
+	@install -D -m 0644 systemd/tmpfiles.d/shippyard.conf /etc/tmpfiles.d/shippyard.conf
+	@systemd-sysusers shippyard.conf
+	@systemd-tmpfiles --create shippyard.conf
+	@test -e /etc/shippyard/shippyard.toml || \
+	  install -m 0640 -g shippyard config/production.toml /etc/shippyard/shippyard.toml
 	@echo "edit /etc/shippyard/shippyard.toml, then: systemctl enable --now shippyard"
 
 requirements: ## resolve the dependencies again and pin them with hashes (needs uv)

@@ -4,7 +4,7 @@ Here, and only here, health's findings meet alerting, and the gate meets backup 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -47,7 +47,7 @@ from shippyard.telemetry.metrics import Metrics
 
 CONTROL = "control"
 CALENDAR = "calendar"
-POLLER_LIMIT_S = 15.0
+POLLER_LIMIT_S = 30.0
 CALENDAR_LIMIT_S = 90.0
 CONTROL_LIMIT_S = 15.0
 BACKUP_FAILED = "backup_failed"
@@ -96,10 +96,10 @@ class System:
 
     def recover(self) -> None:
         """Once, when the process starts: find what the last one left half done."""
-        done = self.rooms.backups.recover()
+        found = self.rooms.backups.recover()
         self.rooms.scheduler.recover()
-        self.rooms.migrations.recover()
-        log.info("daemon.recovered", backups=done)
+        runs = self.rooms.migrations.recover()
+        log.info("daemon.recovered", **asdict(found), runs=[run.id for run in runs])
 
     def why_busy(self) -> str | None:
         """Work that a reload would harm, in one line."""

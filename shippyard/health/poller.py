@@ -15,7 +15,7 @@ from shippyard.config.models import Database
 from shippyard.health.cadence import next_due, pause_s
 from shippyard.health.evaluate import Answer, AnswerUnusable, evaluate
 from shippyard.health.live import LiveHealth
-from shippyard.health.model import Check, Observation, Row
+from shippyard.health.model import Check, Finding, Observation, Row
 from shippyard.health.status import Board, PollerStatus
 from shippyard.host.clock import Clock
 from shippyard.host.secrets import SecretMissing
@@ -31,6 +31,13 @@ JOIN_S = 3.0
 CONNECT_MAX_S = 9.0
 PING_AFTER_S = 5.0
 PING_TIMEOUT_S = 2.0
+
+UNREACHABLE = "unreachable"
+UNREACHABLE_FOR_S = 30.0
+"""A restart of the server is over sooner."""
+
+CLEARS = 2
+"""So many answers after an outage are reported; one alone could be flapping."""
 
 # What PostgreSQL says when it ends a session: the error comes before the connection is seen to go.
 _ENDED = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03"})
@@ -81,6 +88,8 @@ class Poller:
         self._suspect: str | None = None
         self._answered_at = 0.0
         self._failures = 0
+        # An incident of the daemon's last life may still be open.
+        self._clears_owed = CLEARS
 
     def start(self) -> None:
         """Begin to poll in the background."""
@@ -160,7 +169,12 @@ class Poller:
     def _answered(self, session: Session) -> None:
         """The server answers; an accepted connection alone doesn't say so."""
         self._answered_at = self._clock.monotonic()
-        if self._board.up or self._stop.is_set():
+        if self._stop.is_set():
+            return
+        if self._clears_owed:
+            self._clears_owed -= 1
+            self._tell_reach(None)
+        if self._board.up:
             return
         self._failures = 0
         self._board.came_up(session.server_version)
@@ -178,6 +192,9 @@ class Poller:
         if self._failures == 1 and not self._stop.is_set():
             log.warning("health.connection_lost", database=self._database.name, error=error)
         self._board.went_down(error)
+        if not self._stop.is_set():
+            self._clears_owed = CLEARS
+            self._tell_reach(Finding(f"{self._database.name} does not answer: {error}", {}))
         # Not cryptographic: it only keeps daemons from coming back all at once.
         self._pause(pause_s(self._failures, self._reconnect_max_s, random.random()))  # noqa: S311
 
@@ -266,11 +283,18 @@ class Poller:
             return
         self._board.found(alert.rule, answer.finding)
         where = (self._database.cluster, self._database.name)
-        seen = Observation(alert.rule, *where, alert.severity, alert.for_s, answer.finding)
+        self._report(Observation(alert.rule, *where, alert.severity, alert.for_s, answer.finding))
+
+    def _tell_reach(self, finding: Finding | None) -> None:
+        """No answer is itself something seen, unlike a check that failed."""
+        where = (self._database.cluster, self._database.name)
+        self._report(Observation(UNREACHABLE, *where, "page", UNREACHABLE_FOR_S, finding))
+
+    def _report(self, seen: Observation) -> None:
         try:
             self._observe(seen)
         except Exception:  # samples don't suffer from trouble in alerting
-            log.exception("health.observer_failed", rule=alert.rule)
+            log.exception("health.observer_failed", rule=seen.rule)
 
     def _failed(self, check: Check, started: float, error: str, kind: str) -> None:
         """What the check said before is not known any more; the others go on."""

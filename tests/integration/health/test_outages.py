@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from shippyard.health.model import Observation
 from shippyard.host.process import Processes
 from shippyard.postgres.embedded import EmbeddedCluster, embedded_cluster
 from shippyard.postgres.tools import server_tools
@@ -31,6 +32,11 @@ def has_everything(watch: Watch) -> bool:
     return wanted <= names and watch.up() == 1
 
 
+def answered(watch: Watch) -> list[Observation]:
+    """Looks that the server itself answered."""
+    return [seen for seen in watch.observed if seen.rule != "unreachable"]
+
+
 def test_a_stopped_server_takes_its_series_with_it_and_resumes(
     own_cluster: EmbeddedCluster, watched: WatchThe, eventually: Eventually
 ) -> None:
@@ -49,13 +55,17 @@ def test_a_stopped_server_takes_its_series_with_it_and_resumes(
             assert not status.up
             assert status.error
             assert watch.live.facts("shop") is None
-            beats, observed = watch.beats, len(watch.observed)
+            beats, answers = watch.beats, len(answered(watch))
             # Tries to connect hang for two seconds each, and the loop still turns.
             eventually(lambda: watch.beats >= beats + 3, 10)
-            assert len(watch.observed) == observed
+            assert len(answered(watch)) == answers
+            unreachable = watch.finding("unreachable")
+            assert unreachable is not None
+            assert "does not answer" in unreachable.summary
         finally:
             own_cluster.signal_all(signal.SIGCONT)
         eventually(lambda: has_everything(watch), 10)
+        eventually(lambda: watch.finding("unreachable") is None)
         eventually(lambda: watch.live.facts("shop"))
 
 

@@ -109,6 +109,9 @@ class House:
         while self.clock.monotonic() < until:
             self.poller._turn()
 
+    def observed_of(self, rule: str) -> list[Observation]:
+        return [seen for seen in self.observed if seen.rule == rule]
+
     def shown(self, name: str) -> bool:
         return f"\n{name}" in self.exposition.render().decode()
 
@@ -153,14 +156,14 @@ def test_a_failing_check_harms_only_itself(house: Build) -> None:
     made = house(check("a", 1), check("b", 1), a=[{"value": 2}], b=[{"value": 2}])
     made.run_for(2)
     assert made.shown("a_things{")
-    seen = len([o for o in made.observed if o.rule == "a"])
+    seen = len(made.observed_of("a"))
     made.answers["a"] = QueryFailed("permission denied", "42501")
     made.run_for(5)
     assert not made.shown("a_things{")
     assert made.shown("b_things{")
     assert made.count("check_errors_total", check="a", error="permission") == 5
     assert made.count("database_up") == 1
-    assert len([o for o in made.observed if o.rule == "a"]) == seen
+    assert len(made.observed_of("a")) == seen
     status = {c.name: c for c in made.poller.status().checks}
     assert (status["a"].ok, status["a"].error) == (False, "permission denied")
     assert status["b"].ok
@@ -182,13 +185,13 @@ def test_a_slow_check_leaves_time_for_the_others(house: Build) -> None:
 def test_a_finding_and_its_all_clear_are_observed(house: Build) -> None:
     made = house(check("a", 1), a=[{"value": 7}])
     made.run_for(0.5)
-    (first,) = made.observed
+    (first,) = made.observed_of("a")
     assert first.finding is not None
     assert (first.rule, first.cluster, first.database) == ("a", "main", "shop")
     assert (first.severity, first.for_s, first.finding.summary) == ("page", 10, "7 things")
     made.answers["a"] = [{"value": 0}]
     made.run_for(1)
-    assert made.observed[-1].finding is None
+    assert made.observed_of("a")[-1].finding is None
     assert made.poller.status().findings == {}
 
 
@@ -208,7 +211,7 @@ def test_a_lost_connection_takes_everything_with_it_and_comes_back(house: Build)
     made.run_for(2)
     made.answers["a"] = lost()
     made.reachable = False
-    seen = len(made.observed)
+    seen = len(made.observed_of("a"))
     made.run_for(2)
     assert not made.shown("a_things{")
     assert not made.shown("b_things{")
@@ -217,13 +220,17 @@ def test_a_lost_connection_takes_everything_with_it_and_comes_back(house: Build)
     status = made.poller.status()
     assert (status.up, status.findings) == (False, {})
     assert status.error == "m@/nowhere:5432/shop: no such socket"
-    assert len(made.observed) == seen
+    assert len(made.observed_of("a")) == seen
+    unreachable = made.observed_of("unreachable")[-1].finding
+    assert unreachable is not None
+    assert unreachable.summary == "shop does not answer: m@/nowhere:5432/shop: no such socket"
     made.answers["a"] = [{"value": 7}]
     made.reachable = True
     made.run_for(5)
     assert made.shown("a_things{")
     assert made.shown("b_things{")
     assert made.count("database_up") == 1
+    assert [o.finding for o in made.observed_of("unreachable")[-2:]] == [None, None]
 
 
 @pytest.mark.parametrize("sqlstate", ["57P01", None])
