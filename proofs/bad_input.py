@@ -166,7 +166,7 @@ def _said_to(path: Path, line: bytes) -> bytes:
 
 def _is_refusal(answer: bytes) -> bool:
     lines = answer.splitlines()
-    return len(lines) == 1 and "error" in json.loads(lines[0])
+    return len(lines) == 1 and json.loads(lines[0])["type"] == "error"
 
 
 def _lock(data_dir: Path, admin: dict[str, Any]) -> None:

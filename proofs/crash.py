@@ -22,6 +22,8 @@ PREPARE_S = 25.0
 LEAD_S = 5.0
 WATCH_S = 8.0
 
+ENDED = frozenset({"published", "failed", "missing", "damaged", "deleted"})
+
 # 16 MB that no compression shortens, doubled over and over: far enough apart to stay so.
 SEED = """
 CREATE TABLE freight AS
@@ -30,7 +32,7 @@ SELECT n, (SELECT string_agg(sha512((n * 1000 + i)::text::bytea || 'shippyard'),
 FROM generate_series(1, 4096) n
 """
 DOUBLE = "INSERT INTO freight SELECT n, load FROM freight"
-DOUBLINGS = 4
+DOUBLINGS = 2
 
 
 def kill_dump(context: Context) -> Outcome:
@@ -61,7 +63,7 @@ def _killed_twice(
     context.say("kill -9 in the middle of the dump that was missed meanwhile")
     killed += _kill_in_a_dump(stage)
     stage.start()
-    until(lambda: _job(stage)["outcome"] == "done", DUMP_TIMEOUT_S, "the missed job done")
+    until(lambda: _job(stage)["outcome"] == "done", DUMP_TIMEOUT_S, "the missed job", pause_s=0.2)
     late_s = (datetime.now(UTC) - due).total_seconds()
     problems = [
         *_orphans(killed),
@@ -171,7 +173,7 @@ def _published(stage: Rig) -> list[Document]:
 
 
 def _job(stage: Rig) -> Document:
-    """The newest run of the scheduled dump; `{}`-like with no outcome when there is none."""
+    """The newest run of the scheduled dump, its outcome None when there is none."""
     for job in stage.call("jobs")["jobs"]:
         if "dump" in job["name"]:
             return dict(job["last"] or {"outcome": None})
@@ -205,7 +207,7 @@ def _whole(stage: Rig, before: list[Document]) -> list[str]:
 
 def _no_partial_counts(stage: Rig) -> list[str]:
     listed = stage.call("backup.list", {"database": DATABASE, "all": True})["backups"]
-    unfinished = [backup for backup in listed if backup["finished_at"] is None]
+    unfinished = [backup for backup in listed if backup["state"] not in ENDED]
     problems = [f"{b['id']} is still {b['state']}" for b in unfinished]
     if left := _partials(stage):
         problems.append(f"{len(left)} partial files were left: {left[0].name}")

@@ -1,6 +1,7 @@
 """Proves that SIGHUP applies a good configuration, and keeps the old one when the new is bad."""
 
 import copy
+import json
 import signal
 import time
 
@@ -60,5 +61,6 @@ def _hangup(stage: Rig, success: int) -> float:
 
 
 def _reason(said: str) -> str:
-    lines = [line for line in said.splitlines() if MISSPELT in line]
-    return lines[-1] if lines else "nothing"
+    """Why the log says it was refused."""
+    lines = [line for line in said.splitlines() if "config.reload_refused" in line]
+    return str(json.loads(lines[-1])["reason"]) if lines else "nothing"

@@ -13,8 +13,10 @@ class Late(AssertionError):
     """What had to become true did not, within its time."""
 
 
-def until(condition: Callable[[], Answer], timeout_s: float, what: str) -> Answer:
-    """The condition's first true value.
+def until(
+    condition: Callable[[], Answer], timeout_s: float, what: str, *, pause_s: float = POLL_S
+) -> Answer:
+    """The condition's first true value, asked for every `pause_s`.
 
     Raises:
         Late: it was not true within `timeout_s`.
@@ -23,7 +25,7 @@ def until(condition: Callable[[], Answer], timeout_s: float, what: str) -> Answe
     while not (value := condition()):
         if time.monotonic() > deadline:
             raise Late(f"{what}: not within {timeout_s:g} s")
-        time.sleep(POLL_S)
+        time.sleep(pause_s)
     return value
 
 
