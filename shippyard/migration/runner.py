@@ -34,6 +34,8 @@ ADVISORY_KEY = 0x5348_4950_5941_5244  # "SHIPYARD"; advisory locks are per datab
 RETRIED = frozenset({"55P03", "40P01"})  # lock_not_available, deadlock_detected
 CONNECT_TIMEOUT_S = 10
 CLIENT_CHECK_SINCE = 140_000
+MOVED = "somebody moved it since the plan; plan again"
+UNUSED = "env.py must use config.attributes['connection'] and commit"
 CONCURRENTLY = re.compile(r"(?is)\b(CREATE|DROP|REINDEX|DETACH)\b.*\bCONCURRENTLY\b")
 READS = re.compile(r"(?is)\s*(SHOW|SET|SAVEPOINT|RELEASE|SELECT\b.*\bpg_catalog)\b")
 
@@ -144,13 +146,13 @@ class Runner:
         attempt = 1
         while not self._applied(guard, step, attempt):
             attempt += 1
-        self._expect(guard, step, step.revision)
+        self._expect(guard, step, step.revision, UNUSED)
         elapsed_s = self._clock.monotonic() - started
         self._say("revision_done", step, attempt, elapsed_s=round(elapsed_s, 3))
 
     def _applied(self, guard: psycopg.Connection[Any], step: Step, number: int) -> bool:
         """One attempt: False when a lock was not free and it may be tried again."""
-        self._expect(guard, step, step.down)
+        self._expect(guard, step, step.down, MOVED)
         self._say("revision_started", step, number)
         engine = create_engine(
             "postgresql+psycopg://", creator=lambda: self._connect("migrate"), poolclass=NullPool
@@ -187,14 +189,12 @@ class Runner:
     def _is_last(self, number: int) -> bool:
         return number >= self._spec.lock_attempts
 
-    def _expect(self, guard: psycopg.Connection[Any], step: Step, revision: str | None) -> None:
+    def _expect(
+        self, guard: psycopg.Connection[Any], step: Step, revision: str | None, otherwise: str
+    ) -> None:
         found = read_current(lambda statement: self._ask(guard, statement))
         if found != revision:
-            raise RevisionFailed(
-                step,
-                f"the database is at {found}, not {revision}; "
-                "env.py must use config.attributes['connection'] and commit",
-            )
+            raise RevisionFailed(step, f"the version is {found}, not {revision}; {otherwise}")
 
     def _ask(self, guard: psycopg.Connection[Any], statement: str) -> Sequence[Mapping[str, Any]]:
         literal: LiteralString = statement

@@ -235,6 +235,8 @@ def test_an_index_is_built_concurrently_without_a_deadlock(bench: Any, eventuall
             " AND wait_event_type = 'Lock' AND clock_timestamp() - query_start > interval '300 ms'"
         )
         eventually(lambda: bench.scalar(waiting) == 1)  # three times lock_timeout, and no retry
+        guard = "SELECT state FROM pg_stat_activity WHERE application_name LIKE '%migrate-lock%'"
+        assert bench.scalar(guard) == "idle"  # never in a transaction
         assert running.alive
     assert running.result().state == "done"
     assert bench.version() == "002"
@@ -258,6 +260,20 @@ def test_a_failed_concurrent_build_is_named_and_blocks_the_next_plan(bench: Any)
     bench.execute("DROP INDEX CONCURRENTLY parcels_weight")
     bench.execute("DELETE FROM parcels WHERE id = 2")
     assert bench.run().state == "done"
+
+
+def test_a_build_whose_failure_was_swallowed_is_not_done(bench: Any) -> None:
+    bench.begin_with_parcels("INSERT INTO parcels VALUES (1, 5), (2, 5)")
+    bench.tree.add(
+        "with op.get_context().autocommit_block():\n"
+        "        try:\n"
+        "            op.execute('CREATE UNIQUE INDEX CONCURRENTLY twice ON parcels (weight)')\n"
+        "        except sa.exc.IntegrityError:\n"
+        "            pass"
+    )
+    with pytest.raises(RunFailed, match=r"did not finish; .* at 002, INVALID: public\.twice"):
+        bench.run()
+    assert bench.migrations.history()[0].state == "failed"
 
 
 def test_half_of_a_revision_is_never_run_twice(bench: Any) -> None:
@@ -374,9 +390,20 @@ def test_an_env_py_that_ignores_the_connection_is_found_out(bench: Any) -> None:
     bench.tree.add(TABLE)
     env = bench.tree.folder / "env.py"
     env.write_text(env.read_text().replace('config.attributes["connection"]', "None and 0"))
-    with pytest.raises(RunFailed):
+    with pytest.raises(RunFailed, match="001: "):
         bench.run()
     assert bench.version() is None
+    env.write_text("# runs nothing at all")
+    with pytest.raises(RunFailed, match=r"env\.py must use config\.attributes\['connection'\]"):
+        bench.run()
+
+
+def test_a_database_moved_after_the_plan_is_left_alone(bench: Any) -> None:
+    bench.begin_with_parcels()
+    bench.tree.add(COLUMN)
+    bench.backups.during = lambda: bench.execute("UPDATE alembic_version SET version_num = '000'")
+    with pytest.raises(RunFailed, match="the version is 000, not 001; somebody moved it"):
+        bench.run()
 
 
 def test_a_data_migration_is_planned_without_its_sql(bench: Any) -> None:
