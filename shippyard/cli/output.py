@@ -10,9 +10,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 STYLES = {
     "pass": "green",
@@ -51,21 +48,26 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], empty: st
     if not rows:
         click.echo(empty, err=not sys.stdout.isatty())
         return
-    if not sys.stdout.isatty():
-        for row in rows:
-            click.echo("\t".join(_plain(cell) for cell in row))
+    if sys.stdout.isatty():
+        _draw(columns, rows)
         return
+    for row in rows:
+        click.echo("\t".join(_plain(cell) for cell in row))
+
+
+def _draw(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    # Imported here: it costs a third of a second, and pipes never draw.
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(styled(_plain(cell)) for cell in row))
+        words = [_plain(cell) for cell in row]
+        table.add_row(*(Text(word, style=STYLES.get(word, "")) for word in words))
     Console().print(table)
-
-
-def styled(word: str) -> Text:
-    """A word in the colour of what it says."""
-    return Text(word, style=STYLES.get(word, ""))
 
 
 def _plain(cell: Any) -> str:
@@ -147,5 +149,7 @@ def _step(fields: Mapping[str, Any]) -> str:
     if fields.get("attempt"):
         parts.append(f"attempt {fields['attempt']}")
     if fields.get("size_bytes"):
-        parts.append(size(fields["size_bytes"]))
+        expected = fields.get("expected_bytes")
+        of = f" of about {size(expected)}" if expected else ""
+        parts.append(size(fields["size_bytes"]) + of)
     return " · ".join(parts)
