@@ -1,6 +1,6 @@
 """Owns how every `ctl` command asks the daemon: socket, `--json`, errors to exit codes, Ctrl-C."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,8 +29,13 @@ class Asking:
     socket: Path = DEFAULT_SOCKET
     as_json: bool = False
 
-    def ask(self, method: str, params: dict[str, Any] | None = None) -> dict[str, Any]:
-        """The daemon's answer; progress is shown meanwhile.
+    def ask(
+        self,
+        method: str,
+        params: dict[str, Any] | None = None,
+        estimate: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+    ) -> dict[str, Any]:
+        """The daemon's answer; progress is shown meanwhile, with what `estimate` makes of it.
 
         Raises:
             Problem: unreachable, not permitted, refused or failed.
@@ -39,7 +44,11 @@ class Asking:
 
         progress = Progress(quiet=self.as_json)
         try:
-            return dict(Client(self.socket).call(method, params or {}, on_progress=progress.show))
+            return dict(
+                Client(self.socket).call(
+                    method, params or {}, on_progress=lambda fields: progress.show(estimate(fields))
+                )
+            )
         except DaemonUnreachable as error:
             raise Problem(str(error), ExitCode.UNREACHABLE) from None
         except NotPermitted as error:

@@ -1,5 +1,6 @@
 """`shippyard ctl backup`: take, list, show, verify and prune backups."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -34,8 +35,24 @@ def run_now(asking: Asking, database: str | None, kind: str) -> None:
     Example:
       shippyard ctl backup run shippyar
     """
-    params = {"database": the_database(asking, database), "kind": kind}
-    asking.show(asking.ask("backup.run", params), _draw_list)
+    name = the_database(asking, database)
+    params = {"database": name, "kind": kind}
+    asking.show(asking.ask("backup.run", params, _by_last_size(asking, name)), _draw_list)
+
+
+def _by_last_size(
+    asking: Asking, database: str
+) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
+    """Adds to progress how big the last backup of that kind was."""
+    past = asking.ask("backup.list", {"database": database})["backups"]
+    sizes = {each["kind"]: each["size_bytes"] for each in reversed(past)}
+
+    def estimate(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+        # An id is time-kind-random.
+        kind = str(fields.get("id", "--")).split("-")[1]
+        return {**fields, "kind": kind, "expected_bytes": sizes.get(kind)}
+
+    return estimate
 
 
 @backup.command(name="list", epilog=EXIT_CODES_HELP)
