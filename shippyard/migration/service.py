@@ -29,6 +29,7 @@ from shippyard.migration.gates.verdict import Verdict
 from shippyard.migration.journal import Journal, Run
 from shippyard.migration.plan import HEAD, Plan
 from shippyard.migration.planner import Look, Planner, Prepared, look_or_none
+from shippyard.migration.states import ENDS
 from shippyard.migration.supervise import Supervisor
 from shippyard.postgres.target import Target
 from shippyard.state.database import State
@@ -112,7 +113,13 @@ class Migrations:
         return self._parts.audit
 
     def start(self) -> None:
-        """Begin nothing: runs are asked for."""
+        """Begin the counters at zero; runs themselves are asked for."""
+        metrics = self._parts.metrics
+        for database in self._targets:
+            metrics.migration_running.labels(database).set(0)
+            metrics.migration_lock_retries.labels(database)
+            for outcome in ENDS:
+                metrics.migration_runs.labels(database, outcome)
 
     def stop(self) -> None:
         """Make running revisions roll back; returns within about three seconds. Safe twice."""

@@ -14,6 +14,7 @@ STATES: tuple[RunState, ...] = (
     "failed",
     "interrupted",
 )
+ENDS: tuple[RunState, ...] = ("done", "failed", "interrupted")
 EVENTS: tuple[RunEvent, ...] = (
     "gates_passed",
     "started",
