@@ -9,8 +9,8 @@ from shippyard.backup.service import BackupService
 from shippyard.config.models import Config
 from shippyard.control.method import Call, Document, Method, MethodError
 
-# An answer stays small enough for one frame; older attempts are in the log.
-LISTED_MAX = 200
+# About 700 KB of answer, well under what the socket carries; older attempts are in the log.
+LISTED_MAX = 2000
 
 
 def build(service: BackupService, config: Config) -> list[Method]:

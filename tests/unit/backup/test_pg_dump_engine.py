@@ -118,7 +118,7 @@ def test_the_file_is_closed_to_others_and_its_growth_is_told(
 ) -> None:
     sizes: list[int] = []
     file = tmp_path / "out"
-    program = a_program(tmp_path, f"printf 12345 > {file}\nsleep 0.5")
+    program = a_program(tmp_path, f"printf 12345 > {file}\nsleep 0.3")
     write_artifact(processes, [program], TARGET, file, timeout_s=10, on_size=sizes.append)
     assert file.stat().st_mode & 0o777 == 0o600
     assert sizes
