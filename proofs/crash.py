@@ -22,7 +22,8 @@ PREPARE_S = 25.0
 LEAD_S = 5.0
 WATCH_S = 8.0
 
-ENDED = frozenset({"published", "failed", "missing", "damaged", "deleted"})
+# States of a backup in which nothing more happens by itself.
+ENDED = frozenset({"published", "failed", "missing", "damaged", "expired", "deleted"})
 
 # 16 MB that no compression shortens, doubled over and over: far enough apart to stay so.
 SEED = """

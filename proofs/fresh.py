@@ -8,6 +8,7 @@ import os
 import shlex
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ REFUSED = 69
 WARM_DEMO_GOAL_S = 60.0
 WARM_TEST_GOAL_S = 300.0
 DEMO = "make demo ARGS=--once"
+
+_lock = threading.Lock()
+_quick: list["Done"] = []
 
 
 @dataclass(frozen=True)
@@ -64,31 +68,47 @@ TEST_STEPS = (
     Step("root", "test-warm", "make test", "warm", WARM_TEST_GOAL_S),
     Step("person", "test-person", "make test", "as a user, cold"),
 )
-QUICK_TEST_STEPS = (BARE, Step("person", "unit", "make unit", "make unit only, as a user, cold"))
+UNIT = Step("person", "unit", "make unit", "make unit only, as a user")
+QUICK_STEPS = (BARE, Step("person", "demo-person", DEMO, "as a user, cold"), UNIT)
 
 
 def demo(context: Context) -> Outcome:
     """`git clone`, then `make demo ARGS=--once`: as root cold and warm, as a user cold."""
-    return _prove(context, DEMO_STEPS[:2] if context.quick else DEMO_STEPS)
+    return _judged(context, QUICK_STEPS[:2] if context.quick else DEMO_STEPS)
 
 
 def test(context: Context) -> Outcome:
     """`git clone`, then `make test`: as root cold and warm, as a user cold."""
-    return _prove(context, QUICK_TEST_STEPS if context.quick else TEST_STEPS)
+    return _judged(context, (BARE, UNIT) if context.quick else TEST_STEPS)
 
 
-def _prove(context: Context, steps: Sequence[Step]) -> Outcome:
+def _judged(context: Context, steps: Sequence[Step]) -> Outcome:
     if os.geteuid() != 0:
         raise CouldNotRun("needs root, to make a root filesystem and change into it")
-    done = []
-    for each in _on_a_fresh_machine(context, steps):
-        context.say(f"{each.step.name}: exit {each.status} in {each.elapsed_s / 60:.1f} min")
-        done.append(each)
+    done = [each for each in _done(context, steps) if each.step in steps]
     missing = [step.name for step in steps if step not in [each.step for each in done]]
     wrong = [_why(context, each) for each in done if not each.held]
     wrong += [f"{name} was never run" for name in missing]
     note = "; ".join(wrong) or _what(context)
     return Outcome(_measured(done), ok=not wrong, note=note)
+
+
+def _done(context: Context, steps: Sequence[Step]) -> Sequence[Done]:
+    if not context.quick:
+        return _run(context, steps)
+    with _lock:
+        # Both rows look at one machine: making and filling it is most of the time.
+        if not _quick:
+            _quick.extend(_run(context, QUICK_STEPS))
+        return _quick
+
+
+def _run(context: Context, steps: Sequence[Step]) -> list[Done]:
+    done = []
+    for each in _on_a_fresh_machine(context, steps):
+        context.say(f"{each.step.name}: exit {each.status} in {each.elapsed_s / 60:.1f} min")
+        done.append(each)
+    return done
 
 
 def _measured(done: Sequence[Done]) -> str:

@@ -12,8 +12,9 @@ ROWS = (
         "import-linter, mypy strict and ruff are clean",
         "no finding",
         tree.lint,
+        alone=True,
     ),
-    Row("unit-time", "unit tests are quick", "under 10 s", tree.unit_time),
+    Row("unit-time", "unit tests are quick", "under 10 s", tree.unit_time, alone=True),
     Row(
         "status",
         "`shippyard demo` stays up and the command it prints works",
@@ -38,6 +39,7 @@ ROWS = (
         "the watchdog is fed",
         "p99 50 ms, gone within 10 s, resumes within 30 s",
         outage.stop_postgres,
+        alone=True,
     ),
     Row(
         "outage",
@@ -75,7 +77,7 @@ ROWS = (
         "exit 0; warm within 5 min",
         fresh.test,
     ),
-    Row("test-time", "make test on 2 cores", "exit 0 within 5 min", tree.test_time),
+    Row("test-time", "make test on 2 cores", "exit 0 within 5 min", tree.test_time, alone=True),
 )
 
 if __name__ == "__main__":

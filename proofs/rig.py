@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
-from shippyard.control.client import CallFailed, Client, DaemonUnreachable
 
 from proofs.program import Program, Ran, last_line, shippyard
 from proofs.table import ROOT, Context, CouldNotRun
 from proofs.waiting import until
 from proofs.witness import Pager, ServiceManager
+from shippyard.control.client import Client
 from shippyard.host.process import Processes
 from shippyard.postgres.embedded import EmbeddedCluster
 from shippyard.postgres.tools import ToolsMissing, server_tools
@@ -300,10 +300,3 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
-
-
-def reaches(rig: Rig) -> bool:
-    """Whether the daemon answers on its socket."""
-    with contextlib.suppress(DaemonUnreachable, CallFailed):
-        return bool(rig.call("status"))
-    return False

@@ -1,11 +1,23 @@
 """What a row's outcome becomes: verdict, table, exit status."""
 
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from proofs import table
-from proofs.table import Context, CouldNotRun, Outcome, Row, Verdict, main, select, verdict_of
+from proofs.table import (
+    Context,
+    CouldNotRun,
+    Outcome,
+    Row,
+    Verdict,
+    main,
+    run_rows,
+    select,
+    verdict_of,
+)
 
 
 def _row(name: str, outcome: Outcome | Exception) -> Row:
@@ -95,3 +107,29 @@ def test_write_records_the_rows_that_ran(monkeypatch: pytest.MonkeyPatch, tmp_pa
 def test_a_row_gets_fewer_trials_when_quick() -> None:
     counts = [Context(quick, Path(), Path()).count(full=5, quick=1) for quick in (False, True)]
     assert counts == [5, 1]
+
+
+def _meeting(*, alone: bool, timeout_s: float) -> list[Row]:
+    """Two rows that hold only when they run at the same time."""
+    barrier = threading.Barrier(2)
+
+    def run(_: Context) -> Outcome:
+        with suppress(threading.BrokenBarrierError):
+            barrier.wait(timeout_s)
+        return Outcome("met", ok=not barrier.broken)
+
+    return [Row(name, "they meet", "a goal", run, alone) for name in ("one", "two")]
+
+
+def test_quick_rows_go_two_at_a_time_and_keep_their_order() -> None:
+    rows = _meeting(alone=False, timeout_s=5)
+    results = run_rows(rows, quick=True)
+    assert [(result.row, result.verdict) for result in results] == [
+        (row, Verdict.QUICK) for row in rows
+    ]
+
+
+@pytest.mark.parametrize(("alone", "quick"), [(True, True), (False, False)])
+def test_rows_that_measure_go_one_by_one(*, alone: bool, quick: bool) -> None:
+    results = run_rows(_meeting(alone=alone, timeout_s=0.05), quick=quick)
+    assert {result.verdict for result in results} == {Verdict.FAIL}
