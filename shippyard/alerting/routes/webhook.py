@@ -106,7 +106,8 @@ def from_config(config: RouteConfig) -> Webhook:
     url = read_secret(config.url_credential) if config.url_credential else config.url or ""
     remember(url)
     address = parse_url(config.name, url)
-    if len(address.path) >= SECRET_PATH_MIN_CHARS:
+    # shorter ones, and those that stand in config for all to read, would mask ordinary words
+    if config.url_credential and len(address.path) >= SECRET_PATH_MIN_CHARS:
         remember(address.path)
     return Webhook(config.name, config.severities, config.timeout_s, address)
 

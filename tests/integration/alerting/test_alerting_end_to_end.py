@@ -22,6 +22,7 @@ from typing import Any, Protocol
 import pytest
 from sqlalchemy import event, select
 
+from shippyard.alerting.journal import RETRY_FIRST_S
 from shippyard.alerting.methods import build
 from shippyard.alerting.routes import build_routes
 from shippyard.alerting.service import Alerting
@@ -426,6 +427,21 @@ def test_a_restart_loses_nothing_and_pages_nobody_twice(
     eventually(lambda: house.receiver.events == ["trigger", "resolve"])
 
 
+def test_a_restart_does_not_put_off_the_repeat_nor_hasten_it(
+    house: House, eventually: Eventually
+) -> None:
+    first = house.alerting(repeat_s=60.0)
+    first.observe(PRESENT)
+    first.stop()
+    house.clock.advance(30)
+    second = house.alerting(repeat_s=60.0)
+    second.observe(PRESENT)
+    assert [event for event, _ in house.rows()] == ["trigger"]
+    house.clock.advance(31)
+    second.observe(PRESENT)
+    eventually(lambda: house.receiver.events == ["trigger", "repeat"])
+
+
 def test_a_restart_in_the_middle_keeps_the_order(house: House, eventually: Eventually) -> None:
     house.receiver.close()
     first = house.alerting()
@@ -585,6 +601,8 @@ def test_pages_go_out_while_the_state_cannot_be_written(
             alerting.observe(replace(CLEAR, database=database))
     alerting.observe(replace(PRESENT, database="late"))
     eventually(lambda: len(house.receiver.arrived) == 6)
+    house.clock.advance(10)
+    eventually(lambda: alerting._journal._pause_s > RETRY_FIRST_S)  # tried again, in vain
     assert logged.count("alerting.state_unwritable") == 1
     assert house.receiver.events[3:] == ["resolve", "resolve", "trigger"]
     assert house.rows() == [("trigger", "sent")]
