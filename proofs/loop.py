@@ -16,6 +16,12 @@ ROWS = (
     ),
     Row("unit-time", "unit tests are quick", "under 10 s", tree.unit_time, alone=True),
     Row(
+        "fresh-demo",
+        "fresh Debian 12 without PostgreSQL: git clone, make demo ARGS=--once",
+        "exit 0; warm within 60 s",
+        fresh.demo,
+    ),
+    Row(
         "status",
         "`shippyard demo` stays up and the command it prints works",
         "exit 0, all up",
@@ -64,12 +70,6 @@ ROWS = (
         "bad input ends in one line and a documented exit code; passwords are never shown",
         "all as documented, daemon unharmed",
         bad_input.bad_input,
-    ),
-    Row(
-        "fresh-demo",
-        "fresh Debian 12 without PostgreSQL: git clone, make demo ARGS=--once",
-        "exit 0; warm within 60 s",
-        fresh.demo,
     ),
     Row(
         "fresh-test",

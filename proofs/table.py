@@ -131,8 +131,9 @@ def main(command: str, rows: Sequence[Row], environ: Mapping[str, str] | None = 
         chosen = select(rows, environ.get("ROWS", ""))
     except KeyError as error:
         return _refuse(str(error.args[0]))
+    begun = time.monotonic()
     results = run_rows(chosen, quick=quick)
-    print(drawn(results))
+    print(f"{drawn(results)} in {time.monotonic() - begun:.0f} s")
     if write:
         _record(command, results)
     return exit_status(results)
@@ -270,7 +271,5 @@ def _noted(note: str, width: int) -> list[str]:
 
 
 def _summary(results: Sequence[Result]) -> str:
-    elapsed_s = sum(result.elapsed_s for result in results)
     counts = Counter(result.verdict.value for result in results)
-    told = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-    return f"{told or 'nothing to do'} in {elapsed_s:.0f} s"
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.items()) or "nothing to do"
