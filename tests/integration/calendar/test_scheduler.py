@@ -59,8 +59,10 @@ class Daemon:
         self.turns = 0
 
     @contextmanager
-    def running(self, work: Callable[[], str], schedule: str = "15 2 * * *") -> Iterator[Scheduler]:
-        scheduler = self.scheduler(work, schedule)
+    def running(self, work: Callable[[], str], *, reload: bool = False) -> Iterator[Scheduler]:
+        scheduler = self.scheduler(work, "15 2 * * *")
+        if not reload:
+            scheduler.recover()
         scheduler.start()
         try:
             yield scheduler
@@ -192,6 +194,26 @@ def test_work_that_a_stop_ended_is_done_again_after_the_next_start(
         eventually(lambda: second.counted("done"))
         some_looks(second, eventually)
     assert again.begun == 1
+
+
+def test_work_that_goes_on_through_a_reload_is_left_to_end(
+    state: State, clock: FakeClock, eventually: Eventually
+) -> None:
+    first, second, work = Daemon(state, clock), Daemon(state, clock), Work(held=True)
+    with first.running(work):
+        clock.advance(DAY_S)
+        eventually(lambda: work.begun)
+    with second.running(work, reload=True) as scheduler:
+        some_looks(second, eventually)
+        clock.advance(DAY_S)
+        some_looks(second, eventually)
+        assert work.begun == 1
+        work.let_go.set()
+        eventually(lambda: second.counted("done"))
+        assert last(scheduler)["due_at"] == (DUE + timedelta(days=1)).isoformat()
+    assert work.begun == 2
+    assert work.most_at_once == 1
+    assert first.counted("done") == 1
 
 
 def test_a_job_never_overlaps_itself_and_then_works_on_the_newest(
