@@ -20,7 +20,8 @@ LINT = (
     ("mypy", ["mypy"]),
     ("import-linter", ["lint-imports", "--no-cache"]),
 )
-SUITES = ("unit", "integration", "acceptance")
+# How many at once: integration mostly waits for servers, the others for a processor.
+SUITES = {"unit": 2, "integration": 4, "acceptance": 3}
 
 
 def main(what: str) -> int:
@@ -34,6 +35,7 @@ def main(what: str) -> int:
         for suite in SUITES if what == "all" else [what] if what in SUITES else []:
             report = Path(folder) / f"{suite}.xml"
             argv = ["pytest", f"tests/{suite}", "-q", f"--junit-xml={report}"]
+            argv += ["-n", str(SUITES[suite]), "--dist=loadfile"]
             if not _passes(suite, argv):
                 failed.append(suite)
             skipped += _skips(report)
