@@ -159,7 +159,7 @@ class Scheduler:
         try:
             self._claim_and_run(planned)
         except Exception:
-            logger.exception("job.not_begun", job=name)
+            logger.exception("job.log_failed", job=name)
         finally:
             with self._lock:
                 self._running.discard(name)
