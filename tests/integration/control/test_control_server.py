@@ -199,7 +199,11 @@ def test_the_socket_is_made_with_its_folder_for_owner_and_group_only(served: Ser
 def test_the_socket_is_given_to_the_group(served: Served) -> None:
     import grp  # noqa: PLC0415  only here
 
-    group = grp.getgrgid(os.getgroups()[-1]) if os.geteuid() else grp.getgrnam("nogroup")
+    group = (
+        grp.getgrgid([os.getegid(), *os.getgroups()][-1])
+        if os.geteuid()
+        else grp.getgrnam("nogroup")
+    )
     served.start(group=group.gr_name)
     assert served.path.stat().st_gid == group.gr_gid
 
