@@ -7,7 +7,7 @@ import click
 
 from shippyard.cli.ctl.asking import Asking, Refused, asks, the_database
 from shippyard.cli.exits import EXIT_CODES_HELP, ExitCode, Problem
-from shippyard.cli.output import print_json, print_table, when
+from shippyard.cli.output import print_table, when
 
 RUN = "run"
 
@@ -52,14 +52,13 @@ def run_plan(asking: Asking, revision: str, database: str | None, *, yes: bool) 
     """
     name = the_database(asking, database)
     plan = asking.ask("migrate.plan", {"database": name, "revision": revision})
-    if not asking.as_json:
-        _draw_plan(plan)
+    if plan["blocked"] or not plan["revisions"] or not asking.as_json:
+        asking.show(plan, _draw_plan)
+    if not plan["revisions"]:
+        return
     if plan["blocked"]:
-        if asking.as_json:
-            print_json(plan)
         raise Problem(_first_block(plan["verdicts"]), ExitCode.BLOCKED)
-    if plan["revisions"]:
-        _confirm(name, plan, yes=yes)
+    _confirm(name, plan, yes=yes)
     _run(asking, name, revision, plan["content_hash"])
 
 
@@ -143,8 +142,6 @@ def _first_block(verdicts: list[dict[str, Any]]) -> str:
 
 
 def _draw_run(run: dict[str, Any]) -> None:
-    if not run.get("id"):
-        return
     click.echo(
         f"{run['database']}: {run['from_revision'] or 'base'} → {run['to_revision']} "
         f"{run['state']} (run {run['id']}, backup {run['backup_id'] or 'none'})"

@@ -4,6 +4,7 @@ from typing import Any
 
 import click
 
+from shippyard.cli.ctl.alerts import draw_incidents
 from shippyard.cli.ctl.asking import Asking, asks
 from shippyard.cli.exits import EXIT_CODES_HELP
 from shippyard.cli.output import duration, print_table, size, when
@@ -34,14 +35,7 @@ def _draw(answer: dict[str, Any]) -> None:
         [_database_row(each) for each in answer["databases"]],
         "no databases",
     )
-    print_table(
-        ("incident", "database", "state", "since", "summary"),
-        [
-            (i["rule"], i["database"], i["state"], when(i["since"]), i["summary"])
-            for i in answer["incidents"]
-        ],
-        "no open incidents",
-    )
+    draw_incidents(answer["incidents"])
 
 
 def _database_row(database: dict[str, Any]) -> tuple[Any, ...]:

@@ -1,6 +1,7 @@
 -- An idle session keeps its last query_start for ever, so state is asked for. backend_type leaves
 -- out walsenders, autovacuum and parallel workers. A dump is as long as the data is large, and what
--- Shippyard itself runs has its own deadlines.
+-- Shippyard itself runs has its own deadlines. Who waits for a lock is a victim: the page of the
+-- block names its root, and ending the victim would help nobody.
 SELECT count(*) OVER () AS total,
        pid, backend_start, datname, usename, application_name, state,
        extract(epoch FROM clock_timestamp() - query_start)::float8 AS age_s,
@@ -9,6 +10,7 @@ FROM pg_stat_activity
 WHERE backend_type = 'client backend'
   AND state IN ('active', 'fastpath function call')
   AND pid <> pg_backend_pid()
+  AND wait_event_type IS DISTINCT FROM 'Lock'
   AND coalesce(application_name, '') <> 'pg_dump'
   AND NOT starts_with(coalesce(application_name, ''), 'shippyard:')
   AND query_start < clock_timestamp() - make_interval(secs => %(threshold_s)s)

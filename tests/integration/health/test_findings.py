@@ -170,8 +170,15 @@ def test_a_long_statement_is_found_and_cancelled(
     shop: Target, watched: WatchThe, eventually: Eventually, found: Found
 ) -> None:
     quick = CheckOverride(every_s=0.2, params={"threshold_s": 0.3})
-    with watched(watcher_of(shop), {"long_running": quick}) as watch, connect(shop) as idle:
+    with (
+        watched(watcher_of(shop), {"long_running": quick}) as watch,
+        connect(shop) as idle,
+        connect(shop) as holder,
+    ):
         idle.execute("SELECT 'an idle session keeps its last statement'")
+        holder.execute("BEGIN")
+        holder.execute("UPDATE orders SET n = 1")
+        victim = Worker(shop, "UPDATE orders SET n = 2", "a victim's block is paged, not it")
         dump = Worker(shop, "SELECT pg_sleep(60)", "pg_dump")
         long = Worker(shop, f"SELECT pg_sleep(60) /* {'x' * 2000} */", "report")
         finding = found(watch, "long_running")
@@ -184,6 +191,9 @@ def test_a_long_statement_is_found_and_cancelled(
         assert eventually(long.ended) == "57014"
         eventually(lambda: (seen := watch.newest("long_running")) and seen.finding is None)
         assert dump.outcome is None
+        assert victim.outcome is None
+        holder.execute("ROLLBACK")
+        assert eventually(victim.ended) == "done"
         with connect(shop) as admin:
             admin.execute("SELECT pg_terminate_backend(%s)", [dump.pid])
         eventually(dump.ended)
