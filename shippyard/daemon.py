@@ -4,6 +4,7 @@ What the parts are is `wiring`'s business; this file only turns them on and off.
 """
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -30,6 +31,8 @@ from shippyard.wiring import Base, NotBuildable, Service, System, build
 
 TURN_S = 0.5
 KILL_GRACE_S = 2.0
+ABANDONED = 1
+"""Exit status when stopping took too long."""
 
 REFUSALS = (ConfigError, SecretMissing, NotBuildable, AlreadyRunning, SocketUnusable)
 """Why a configuration can't be lived under; each is one line."""
@@ -69,54 +72,58 @@ class _Life:
     def __init__(self, config: Config, base: Base) -> None:
         self._config = config
         self._base = base
+        self._system = build(config, base)
         self._wake = threading.Event()
         self._stop = False
         self._reload = False
 
     def live(self) -> None:
-        system = build(self._config, self._base)
-        system.recover()
+        self._system.recover()
         with self._signals():
             try:
-                start_all(system.services)
+                start_all(self._system.services)
                 self._mark_loaded(self._base.clock.now())
-                notify.ready(f"guarding {len(self._config.databases)} databases")
-                log.info("daemon.ready", http=system.rooms.metrics_url(), socket=str(system.socket))
-                system = self._turn_until_stopped(system)
+                notify.ready(self._status())
+                self._log_ready()
+                self._turn_until_stopped()
             finally:
                 notify.stopping("stopping")
-                # Programs end first: a job waits on its program, and a service on its jobs.
-                self._base.processes.end_all(KILL_GRACE_S)
-                stop_all(system.services)
+                with _at_most(self._config.daemon.stop_timeout_s):
+                    self._end()
         log.info("daemon.stopped")
 
-    def _turn_until_stopped(self, system: System) -> System:
+    def _end(self) -> None:
+        self._system.quiesce()
+        # Programs end before services: a service waits for its work, work for its program.
+        self._base.processes.end_all(KILL_GRACE_S)
+        stop_all(self._system.services)
+
+    def _turn_until_stopped(self) -> None:
         while not self._stop:
             if self._reload:
                 self._reload = False
-                system = self._reloaded(system)
+                self._reload_config()
             self._prove_alive()
             self._wake.wait(TURN_S)
             self._wake.clear()
-        return system
 
     def _prove_alive(self) -> None:
         stuck = self._base.pulse.stuck()
         self._base.metrics.loops_stuck.set(len(stuck))
         if not stuck:
-            notify.feed_watchdog(f"guarding {len(self._config.databases)} databases")
+            notify.feed_watchdog(self._status())
         elif int(self._base.clock.monotonic()) % 10 == 0:
             log.error("daemon.stuck", loops=stuck)
 
-    def _reloaded(self, system: System) -> System:
-        """The system under the configuration as it is now on disk, or the old one and why."""
+    def _reload_config(self) -> None:
+        """Live under the configuration as it is now on disk, or say why not and keep the old."""
         notify.reloading()
         try:
-            _refuse_while_busy(system)
+            _refuse_while_busy(self._system)
             config = load_config(self._base.config_path)
             _refuse_what_needs_restart(self._config, config)
             configure_logging(config.log.level, config.log.format)
-            system = self._swapped(system, config)
+            self._swap(config)
         except REFUSALS as error:
             self._base.metrics.config_reload_success.set(0)
             log.error("config.reload_refused", reason=str(error), kept="the old configuration")
@@ -124,21 +131,28 @@ class _Life:
             self._config = config
             self._mark_loaded(self._base.clock.now())
             log.info("config.reloaded")
-        notify.ready(f"guarding {len(self._config.databases)} databases")
-        return system
+        notify.ready(self._status())
 
-    def _swapped(self, old: System, config: Config) -> System:
-        new = build(config, self._base)
+    def _swap(self, config: Config) -> None:
+        old, new = self._system, build(config, self._base)
         stop_all(old.services)
         try:
             start_all(new.services)
         except Exception:
             stop_all(new.services)
-            start_all(build(self._config, self._base).services)
+            self._system = build(self._config, self._base)
+            start_all(self._system.services)
             raise
+        self._system = new
         for loop in old.loops - new.loops:
             self._base.pulse.forget(loop)
-        return new
+
+    def _status(self) -> str:
+        return f"guarding {len(self._config.databases)} databases"
+
+    def _log_ready(self) -> None:
+        url = self._system.rooms.metrics_url()
+        log.info("daemon.ready", http=url, socket=str(self._system.socket))
 
     def _mark_loaded(self, now: datetime) -> None:
         self._base.metrics.config_reload_success.set(1)
@@ -160,6 +174,23 @@ class _Life:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def _at_most(limit_s: float) -> Iterator[None]:
+    """Leave the process, come what may, when the block takes longer: state survives that."""
+    timer = threading.Timer(limit_s, _leave, [limit_s])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _leave(limit_s: float) -> None:
+    log.error("daemon.stop_timed_out", limit_s=limit_s)
+    os._exit(ABANDONED)
 
 
 def start_all(services: Sequence[Service]) -> None:

@@ -101,6 +101,11 @@ class System:
         runs = self.rooms.migrations.recover()
         log.info("daemon.recovered", **asdict(found), runs=[run.id for run in runs])
 
+    def quiesce(self) -> None:
+        """Begin nothing more; a running migration rolls back. What ends now was interrupted."""
+        self.rooms.scheduler.stop()
+        self.rooms.migrations.stop()
+
     def why_busy(self) -> str | None:
         """Work that a reload would harm, in one line."""
         running = self.rooms.migrations.active()
@@ -200,7 +205,7 @@ def _monitor_of(database: Database) -> Target:
 
 def _backups(config: Config, base: Base, paging: Alerting) -> BackupService:
     targets = {d.name: target_of(d, d.backup) for d in config.databases}
-    outcomes = _Outcomes(config, paging)
+    outcomes = _Outcomes(config, paging, base.processes)
     service = BackupService(
         config,
         targets,
@@ -219,14 +224,16 @@ class _Outcomes:
 
     backups: BackupService
 
-    def __init__(self, config: Config, paging: Alerting) -> None:
+    def __init__(self, config: Config, paging: Alerting, processes: Processes) -> None:
         self._config = config
         self._paging = paging
+        self._processes = processes
 
     def tell(self, name: str, _: Kind, error: str | None) -> None:
         """An attempt ended."""
         database = self._config.database(name)
-        if database is None:
+        if database is None or (error and self._processes.stopping):
+            # A stop interrupts; the schedule makes up for it, so it wakes nobody.
             return
         finding = self._finding(name)
         severity: Severity = "page" if database.criticality == "critical" else "ticket"

@@ -141,6 +141,11 @@ class Processes:
         self._live: set[Child] = set()
         self._stopping = False
 
+    @property
+    def stopping(self) -> bool:
+        """True once everything is being ended: what fails now was interrupted."""
+        return self._stopping
+
     @contextlib.contextmanager
     def start(
         self,
