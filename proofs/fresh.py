@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proofs.evidence import commit_of
-from proofs.program import last_line, own_environment
+from proofs.program import last_line, own_environment, why_failed
 from proofs.table import Context, CouldNotRun, Outcome
 
 SCRIPT = Path(__file__).with_name("fresh_machine.sh")
@@ -124,7 +124,7 @@ def _why(context: Context, done: Done) -> str:
     log = CACHE / "logs" / f"{done.step.name}.log"
     if done.status == 0:
         return f"{done.step.name} took longer than {done.step.limit_s:g} s"
-    said = last_line((context.root / log).read_text(errors="replace"))
+    said = why_failed((context.root / log).read_text(errors="replace"))
     return f"{done.step.name} ended with {done.status}: {said} (all of it: {log})"
 
 

@@ -19,6 +19,7 @@ from proofs.waiting import Late
 
 STOP_TIMEOUT_S = 15.0
 COMMAND_TIMEOUT_S = 120.0
+FAILED_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,14 @@ def own_environment() -> dict[str, str]:
 
 
 def last_line(text: str) -> str:
-    """The last line that says something."""
-    lines = [line for line in text.splitlines() if line.strip()]
+    """The last line that says something; what make adds says nothing."""
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("make")]
     return lines[-1].strip() if lines else "nothing"
+
+
+def why_failed(text: str) -> str:
+    """The tests that failed, or else the last line."""
+    failed = [
+        line.strip() for line in text.splitlines() if line.startswith(("FAILED t", "ERROR t"))
+    ]
+    return "; ".join(failed[:FAILED_SHOWN]) or last_line(text)

@@ -5,7 +5,7 @@ import sys
 import time
 from pathlib import Path
 
-from proofs.program import Program, last_line
+from proofs.program import Program, last_line, why_failed
 from proofs.table import Context, CouldNotRun, Outcome
 from proofs.waiting import Late
 
@@ -40,14 +40,15 @@ def unit_time(context: Context) -> Outcome:
     argv = [sys.executable, "-m", "pytest", "tests/unit", "-q"]
     status, elapsed_s, said = _run(context, argv)
     measured = f"{elapsed_s:.1f} s: {last_line(said)}"
-    return Outcome(measured, ok=status == 0 and elapsed_s <= UNIT_GOAL_S)
+    note = why_failed(said) if status else ""
+    return Outcome(measured, ok=status == 0 and elapsed_s <= UNIT_GOAL_S, note=note)
 
 
 def test_time(context: Context) -> Outcome:
     """`make test`, installed already, on two cores; a quick look takes the unit tests."""
     target = "unit" if context.quick else "test"
     status, elapsed_s, said = _run(context, [*_on_two_cores(), "make", target])
-    note = "only make unit" if context.quick else ""
+    note = why_failed(said) if status else "only make unit" if context.quick else ""
     measured = f"make {target}: {elapsed_s / 60:.1f} min, {last_line(said)}"
     return Outcome(measured, ok=status == 0 and elapsed_s <= TEST_GOAL_S, note=note)
 
