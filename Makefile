@@ -51,6 +51,7 @@ install: $(VENV)/.runtime ## install into PREFIX (default /opt/shippyard) with i
 	@$(PYTHON) -m venv $(PREFIX)
 	@$(PREFIX)/bin/pip install -q --require-hashes -r requirements/runtime.txt
 	@$(PREFIX)/bin/pip install -q --no-deps --no-build-isolation .
+	@rm -rf $(PREFIX)/migrations $(PREFIX)/docs
 	@cp -r migrations docs $(PREFIX)/
 	@install -D -m 0644 systemd/shippyard.service /etc/systemd/system/shippyard.service
 	@install -D -m 0644 systemd/sysusers.d/shippyard.conf /etc/sysusers.d/shippyard.conf

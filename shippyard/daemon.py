@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from shippyard.config.loading import ConfigError, load_config
 from shippyard.config.models import Config
@@ -34,7 +35,14 @@ KILL_GRACE_S = 2.0
 ABANDONED = 1
 """Exit status when stopping took too long."""
 
-REFUSALS = (ConfigError, SecretMissing, NotBuildable, AlreadyRunning, SocketUnusable)
+REFUSALS = (
+    ConfigError,
+    SecretMissing,
+    NotBuildable,
+    AlreadyRunning,
+    SocketUnusable,
+    SQLAlchemyError,  # the state can't be written: its disk may be full
+)
 """Why a configuration can't be lived under; each is one line."""
 
 log = structlog.get_logger(__name__)
@@ -78,9 +86,10 @@ class _Life:
         self._reload = False
 
     def live(self) -> None:
-        self._system.recover()
         with self._signals():
             try:
+                self._system.recover()
+                self._system.take_over(self._base.switchboard)
                 start_all(self._system.services)
                 self._mark_loaded(self._base.clock.now())
                 notify.ready(self._status())
@@ -135,12 +144,15 @@ class _Life:
 
     def _swap(self, config: Config) -> None:
         old, new = self._system, build(config, self._base)
+        old.control.retire()
         stop_all(old.services)
+        new.take_over(self._base.switchboard)
         try:
             start_all(new.services)
         except Exception:
             stop_all(new.services)
             self._system = build(self._config, self._base)
+            self._system.take_over(self._base.switchboard)
             start_all(self._system.services)
             raise
         self._system = new

@@ -4,7 +4,7 @@ Here, and only here, health's findings meet alerting, and the gate meets backup 
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -71,6 +71,20 @@ class Service(Protocol):
         ...
 
 
+class Switchboard:
+    """Passes observations to the alerting of the configuration that is lived under now.
+
+    Work outlives a reload, and how it ends must reach whoever pages then.
+    """
+
+    current: Alerting | None = None
+
+    def observe(self, seen: Observation) -> None:
+        """Tell whoever pages now; before the first start there is nobody to tell."""
+        if self.current is not None:
+            self.current.observe(seen)
+
+
 @dataclass(frozen=True)
 class Base:
     """What lives as long as the process, whatever the configuration becomes."""
@@ -83,6 +97,7 @@ class Base:
     pulse: Pulse
     clock: Clock
     started_at: datetime
+    switchboard: Switchboard = field(default_factory=Switchboard)
 
 
 @dataclass(frozen=True)
@@ -91,6 +106,7 @@ class System:
 
     rooms: Rooms
     services: Sequence[Service]
+    control: ControlServer
     socket: Path
     loops: frozenset[str]
 
@@ -100,6 +116,10 @@ class System:
         self.rooms.scheduler.recover()
         runs = self.rooms.migrations.recover()
         log.info("daemon.recovered", **asdict(found), runs=[run.id for run in runs])
+
+    def take_over(self, switchboard: Switchboard) -> None:
+        """From now on what happens is told to this system's alerting."""
+        switchboard.current = self.rooms.alerting
 
     def quiesce(self) -> None:
         """Begin nothing more; a running migration rolls back. What ends now was interrupted."""
@@ -136,7 +156,7 @@ def _build(config: Config, base: Base) -> System:
     )
     live = LiveHealth(config.databases, base.clock)
     pollers = _pollers(config, base, paging, live)
-    backups = _backups(config, base, paging)
+    backups = _backups(config, base)
     migrations = _migrations(config, base, backups, live)
     scheduler = _scheduler(config, base, backups)
     http = _Http(config, base)
@@ -163,7 +183,7 @@ def _build(config: Config, base: Base) -> System:
         environment=config.environment,
     )
     services: tuple[Service, ...] = (paging, *pollers, migrations, scheduler, http, control)
-    return System(rooms, services, config.control.socket, _loops(config))
+    return System(rooms, services, control, config.control.socket, _loops(config))
 
 
 def _pollers(config: Config, base: Base, paging: Alerting, live: LiveHealth) -> list[Poller]:
@@ -203,9 +223,9 @@ def _monitor_of(database: Database) -> Target:
     return target_of(database, database.monitor)
 
 
-def _backups(config: Config, base: Base, paging: Alerting) -> BackupService:
+def _backups(config: Config, base: Base) -> BackupService:
     targets = {d.name: target_of(d, d.backup) for d in config.databases}
-    outcomes = _Outcomes(config, paging, base.processes)
+    outcomes = _Outcomes(config, base)
     service = BackupService(
         config,
         targets,
@@ -224,10 +244,10 @@ class _Outcomes:
 
     backups: BackupService
 
-    def __init__(self, config: Config, paging: Alerting, processes: Processes) -> None:
+    def __init__(self, config: Config, base: Base) -> None:
         self._config = config
-        self._paging = paging
-        self._processes = processes
+        self._switchboard = base.switchboard
+        self._processes = base.processes
 
     def tell(self, name: str, _: Kind, error: str | None) -> None:
         """An attempt ended."""
@@ -238,10 +258,10 @@ class _Outcomes:
         finding = self._finding(name)
         severity: Severity = "page" if database.criticality == "critical" else "ticket"
         seen = Observation(BACKUP_FAILED, database.cluster, name, severity, 0.0, finding)
-        self._paging.observe(seen)
+        self._switchboard.observe(seen)
         if error is None and finding is None:
             # An outcome is final: no second poll will come to confirm that all is clear.
-            self._paging.observe(seen)
+            self._switchboard.observe(seen)
 
     def _finding(self, name: str) -> Finding | None:
         latest = {b.kind: b for b in reversed(self.backups.history(name)) if b.is_finished}

@@ -31,4 +31,5 @@ Exit codes:
   3  a gate blocked it
   4  the daemon is unreachable
   5  not permitted
+  130  interrupted; what the daemon does goes on
 """

@@ -83,18 +83,25 @@ class ControlServer:
 
     def stop(self) -> None:
         """Take no more requests; give those that run a moment to end, then leave them."""
+        if self._listener is None:  # not started, stopped already, or retired
+            self._stopping.set()
+            return
+        deadline = self._clock.monotonic() + self._limits.stop_s
+        self.retire()
+        for thread in self._threads():
+            thread.join(max(0.0, deadline - self._clock.monotonic()))
+        self._hang_up(socket.SHUT_RDWR)
+
+    def retire(self) -> None:
+        """Make room for a successor: take no more requests, let those that run be answered."""
         self._stopping.set()
         if self._listener is None:
             return
-        deadline = self._clock.monotonic() + self._limits.stop_s
         self._thread.join(2 * self._limits.turn_s)
         self._listener.close()
         self._listener = None
         self._endpoint.close()
         self._hang_up(socket.SHUT_RD)  # idle clients end at once, running methods may answer
-        for thread in self._threads():
-            thread.join(max(0.0, deadline - self._clock.monotonic()))
-        self._hang_up(socket.SHUT_RDWR)
 
     def _accept(self, listener: socket.socket) -> None:
         while not self._stopping.is_set():

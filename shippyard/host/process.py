@@ -155,6 +155,7 @@ class Processes:
         cwd: Path | None = None,
         user: str | None = None,
         stdout: IO[bytes] | int = subprocess.DEVNULL,
+        stderr: IO[bytes] | None = None,
         pipe_stdin: bool = False,
     ) -> Iterator[Child]:
         """A program in a new group, ended when the block is left.
@@ -166,7 +167,7 @@ class Processes:
             ProcessesStopped: `end_all` was called before.
             OSError: the program can't be started.
         """
-        with tempfile.TemporaryFile() as stderr:
+        with stderr or tempfile.TemporaryFile() as said:
             child = self._spawn(
                 argv,
                 env=env,
@@ -174,7 +175,7 @@ class Processes:
                 user=user,
                 stdout=stdout,
                 pipe_stdin=pipe_stdin,
-                stderr=stderr,
+                stderr=said,
             )
             try:
                 yield child

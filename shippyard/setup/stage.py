@@ -101,8 +101,8 @@ class Stage:
         config = self.folder / "shippyard.toml"
         config.write_text(self._filled(migrations))
         argv = [sys.executable, "-m", "shippyard", "run", "--config", str(config)]
-        log = self._undo.enter_context((self.folder / "daemon.log").open("wb"))
-        self._daemon = self._undo.enter_context(self._processes.start(argv, stdout=log))
+        log = (self.folder / "daemon.log").open("w+b")
+        self._daemon = self._undo.enter_context(self._processes.start(argv, stderr=log))
         self._undo.callback(self._stop_daemon)
         self._wait_until_ready(self._daemon)
 

@@ -25,9 +25,9 @@ SELECT p.pid, a.backend_start, a.datname, a.usename, a.application_name, a.state
                            FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
                            WHERE c.oid = e.relation), e.relation::text)
             ELSE e.relation::text END AS relation,
-       -- waitstart is NULL for the first instants of a wait
+       -- waitstart is NULL for the first instants of a wait; when its statement began says nothing
        CASE WHEN e.pid IS NOT NULL
-            THEN extract(epoch FROM clock_timestamp() - coalesce(e.waitstart, a.state_change, a.query_start))::float8
+            THEN coalesce(extract(epoch FROM clock_timestamp() - e.waitstart)::float8, 0)
             END AS wait_s,
        coalesce(e.blockers, '{}') AS blockers
 FROM parties p
