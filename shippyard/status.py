@@ -6,7 +6,7 @@ It asks the rooms and adds up; it decides nothing and keeps nothing.
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from shippyard import __version__
 from shippyard.alerting.service import Alerting
 from shippyard.backup.model import KINDS, Backup
 from shippyard.backup.service import BackupService
+from shippyard.calendar.due import latest_due, parse_schedule
 from shippyard.calendar.scheduler import Scheduler
 from shippyard.config.models import Config, Database
 from shippyard.control.method import Call, Document, Method
@@ -21,6 +22,8 @@ from shippyard.health.poller import Poller
 from shippyard.host.clock import Clock
 from shippyard.host.pulse import Pulse
 from shippyard.migration.service import Migrations
+
+LATE_AFTER = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def describe(rooms: Rooms) -> dict[str, Any]:
         "started_at": rooms.started_at.isoformat(),
         "uptime_s": (now - rooms.started_at).total_seconds(),
         "metrics_url": rooms.metrics_url(),
-        "problems": [*stuck(rooms), *not_ready(rooms), *never_backed_up(rooms)],
+        "problems": [*not_ready(rooms), *backups_due(rooms), *failed_jobs(rooms)],
         "databases": [_database(rooms, database) for database in rooms.config.databases],
         "incidents": rooms.alerting.incidents(with_ended=False),
     }
@@ -81,13 +84,40 @@ def not_ready(rooms: Rooms) -> list[str]:
     return [*stuck(rooms), *down]
 
 
-def never_backed_up(rooms: Rooms) -> list[str]:
-    """Databases without a full backup that counts."""
-    return [
-        f"no verified backup of {database.name}; run: shippyard ctl backup run {database.name}"
-        for database in rooms.config.databases
-        if rooms.backups.newest(database.name) is None
-    ]
+def backups_due(rooms: Rooms) -> list[str]:
+    """Databases without a full backup that counts, or with one older than its schedule wants."""
+    wanted = _dump_wanted_since(rooms)
+    found = (_backup_problem(rooms, database.name, wanted) for database in rooms.config.databases)
+    return [problem for problem in found if problem]
+
+
+def _dump_wanted_since(rooms: Rooms) -> datetime | None:
+    """The newest due time of dumps that is an hour past; None without a schedule."""
+    backup = rooms.config.backup
+    if not backup.dump_schedule:
+        return None
+    schedule = parse_schedule(backup.dump_schedule, backup.timezone)
+    return latest_due(schedule, rooms.clock.now() - LATE_AFTER)
+
+
+def _backup_problem(rooms: Rooms, database: str, wanted: datetime | None) -> str | None:
+    newest = rooms.backups.newest(database)
+    remedy = f"run: shippyard ctl backup run {database}"
+    if newest is None:
+        return f"no verified backup of {database}; {remedy}"
+    if wanted and newest.started_at < wanted:
+        return f"the newest dump of {database} is of {newest.started_at:%Y-%m-%d %H:%M}Z; {remedy}"
+    return None
+
+
+def failed_jobs(rooms: Rooms) -> list[str]:
+    """Scheduled jobs that failed last time."""
+    last = ((job["name"], job["last"]) for job in rooms.scheduler.describe())
+    return [f"job {name} failed: {run['detail']}" for name, run in last if _failed(run)]
+
+
+def _failed(run: dict[str, Any] | None) -> bool:
+    return run is not None and run["outcome"] == "failed"
 
 
 def _database(rooms: Rooms, database: Database) -> dict[str, Any]:

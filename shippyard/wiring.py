@@ -18,18 +18,17 @@ from shippyard.alerting.routes.webhook import UrlUnusable
 from shippyard.alerting.service import Alerting
 from shippyard.backup import methods as backup_methods
 from shippyard.backup import schedule as backup_schedule
-from shippyard.backup.model import Kind
 from shippyard.backup.service import BackupService
-from shippyard.calendar.due import BadSchedule
+from shippyard.calendar.due import BadSchedule, parse_schedule
 from shippyard.calendar.jobs import Job
 from shippyard.calendar.scheduler import Scheduler
-from shippyard.config.models import Config, Database, Severity
+from shippyard.config.loading import ConfigError
+from shippyard.config.models import Config, Database
 from shippyard.control.method import Method
 from shippyard.control.server import ControlServer
 from shippyard.health import methods as health_methods
 from shippyard.health.live import LiveHealth
 from shippyard.health.loader import CheckInvalid, load_checks
-from shippyard.health.model import Finding, Observation
 from shippyard.health.poller import Poller
 from shippyard.host.clock import Clock
 from shippyard.host.process import Processes
@@ -37,6 +36,7 @@ from shippyard.host.pulse import Pulse
 from shippyard.host.secrets import SecretMissing
 from shippyard.migration import methods as migration_methods
 from shippyard.migration.service import Migrations
+from shippyard.outcomes import BackupOutcomes, Switchboard
 from shippyard.postgres.target import Target, target_of
 from shippyard.state.database import State
 from shippyard.state.jobs import JobLog
@@ -50,13 +50,12 @@ CALENDAR = "calendar"
 POLLER_LIMIT_S = 30.0
 CALENDAR_LIMIT_S = 90.0
 CONTROL_LIMIT_S = 15.0
-BACKUP_FAILED = "backup_failed"
 
 log = structlog.get_logger(__name__)
 
 
 class NotBuildable(Exception):
-    """The configuration is well-formed but can't be acted on; one line that says why."""
+    """This machine does not let the configuration be lived under; one line that says why."""
 
 
 class Service(Protocol):
@@ -69,20 +68,6 @@ class Service(Protocol):
     def stop(self) -> None:
         """Stop soon; work that can't be resumed is given up cleanly."""
         ...
-
-
-class Switchboard:
-    """Passes observations to the alerting of the configuration that is lived under now.
-
-    Work outlives a reload, and how it ends must reach whoever pages then.
-    """
-
-    current: Alerting | None = None
-
-    def observe(self, seen: Observation) -> None:
-        """Tell whoever pages now; before the first start there is nobody to tell."""
-        if self.current is not None:
-            self.current.observe(seen)
 
 
 @dataclass(frozen=True)
@@ -136,12 +121,34 @@ def build(config: Config, base: Base) -> System:
     """Every part, joined and not started.
 
     Raises:
-        NotBuildable: a credential, check, schedule, route or address can't be used.
+        ConfigError: a check, schedule or route is wrong.
+        NotBuildable: a credential can't be read.
     """
     try:
         return _build(config, base)
-    except (SecretMissing, CheckInvalid, BadSchedule, UrlUnusable) as error:
+    except (CheckInvalid, BadSchedule, UrlUnusable) as error:
+        raise ConfigError(str(error)) from None
+    except SecretMissing as error:
         raise NotBuildable(str(error)) from None
+
+
+def examine(config: Config) -> list[str]:
+    """What can be said of a configuration without credentials or a server: notes, one line each.
+
+    Raises:
+        ConfigError: a check or a schedule is wrong.
+    """
+    try:
+        load_checks(config.health)
+        backup = config.backup
+        lines = (backup.dump_schedule, backup.schema_schedule, backup.prune_schedule)
+        for line in filter(None, lines):
+            parse_schedule(line, backup.timezone)
+    except (CheckInvalid, BadSchedule) as error:
+        raise ConfigError(str(error)) from None
+    if config.migration and not config.migration.alembic_ini.is_file():
+        return [f"migration.alembic_ini: {config.migration.alembic_ini} is not there yet"]
+    return []
 
 
 def _build(config: Config, base: Base) -> System:
@@ -225,7 +232,7 @@ def _monitor_of(database: Database) -> Target:
 
 def _backups(config: Config, base: Base) -> BackupService:
     targets = {d.name: target_of(d, d.backup) for d in config.databases}
-    outcomes = _Outcomes(config, base)
+    outcomes = BackupOutcomes(config, base.switchboard, base.processes)
     service = BackupService(
         config,
         targets,
@@ -237,43 +244,6 @@ def _backups(config: Config, base: Base) -> BackupService:
     )
     outcomes.backups = service
     return service
-
-
-class _Outcomes:
-    """Turns how backups end into observations: failing is a finding until each kind succeeds."""
-
-    backups: BackupService
-
-    def __init__(self, config: Config, base: Base) -> None:
-        self._config = config
-        self._switchboard = base.switchboard
-        self._processes = base.processes
-
-    def tell(self, name: str, _: Kind, error: str | None) -> None:
-        """An attempt ended."""
-        database = self._config.database(name)
-        if database is None or (error and self._processes.stopping):
-            # A stop interrupts; the schedule makes up for it, so it wakes nobody.
-            return
-        finding = self._finding(name)
-        severity: Severity = "page" if database.criticality == "critical" else "ticket"
-        seen = Observation(BACKUP_FAILED, database.cluster, name, severity, 0.0, finding)
-        self._switchboard.observe(seen)
-        if error is None and finding is None:
-            # An outcome is final: no second poll will come to confirm that all is clear.
-            self._switchboard.observe(seen)
-
-    def _finding(self, name: str) -> Finding | None:
-        latest = {b.kind: b for b in reversed(self.backups.history(name)) if b.is_finished}
-        failed = [b for b in latest.values() if b.state in ("failed", "missing", "damaged")]
-        if not failed:
-            return None
-        first = failed[0]
-        summary = (
-            f"{first.kind} backup of {name} failed: {first.error}; "
-            f"when mended, run: shippyard ctl backup run {name} --kind {first.kind}"
-        )
-        return Finding(summary, {"backups": [{"id": b.id, "error": b.error} for b in failed]})
 
 
 def _migrations(config: Config, base: Base, backups: BackupService, live: LiveHealth) -> Migrations:

@@ -29,12 +29,16 @@ def check(file: Path, *, as_json: bool) -> None:
       shippyard config check config/production.toml --json
     """
     from shippyard.config.loading import ConfigError, load_config
+    from shippyard.wiring import examine
 
     try:
         loaded = load_config(file)
+        notes = examine(loaded)
     except ConfigError as error:
         raise Problem(str(error), ExitCode.USAGE) from None
     if as_json:
         click.echo(json.dumps(loaded.model_dump(mode="json"), indent=2))
     else:
+        for note in notes:
+            click.echo(f"note: {note}", err=True)
         click.echo(f"{file}: good ({loaded.environment}, {len(loaded.databases)} databases)")
