@@ -103,6 +103,10 @@ class Catalog:
         found = self.published(database, kind)
         return found[0] if found else None
 
+    def relied_on(self) -> frozenset[str]:
+        """Databases with a backup that counts."""
+        return frozenset(backup.database for backup in self.in_states(COUNTED))
+
     def unfinished(self) -> list[Backup]:
         """Attempts that nobody has ended yet."""
         return self.in_states(UNFINISHED)

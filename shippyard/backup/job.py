@@ -72,7 +72,7 @@ def take_backup(shop: Workshop, target: Target, planned: Backup, progress: Progr
     """
     layout, name = shop.layout, f"{planned.kind} backup of {planned.database}"
     try:
-        layout.prepare(planned.database)
+        layout.prepare(planned.database, shop.catalog.relied_on())
         with exclusive(layout.lock(planned.database, planned.kind), planned.id):
             return _Attempt(shop, target, planned, progress).run()
     except Busy as busy:

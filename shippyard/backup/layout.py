@@ -4,7 +4,9 @@
 unmade; `.<kind>.lock` is held by whoever makes one. Knows nothing of what the files mean.
 """
 
+import os
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 
 from shippyard.backup.model import Kind, kind_in
@@ -12,6 +14,15 @@ from shippyard.host.files import fsync_path, publish
 
 FOLDER_MODE = 0o700
 PARTIAL_SUFFIX = ".partial"
+
+
+class FolderGone(OSError):
+    """A folder with backups that are relied on isn't there: likely its disk is away."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            f"{folder} is gone; is it mounted? If its backups are lost, make the folder again"
+        )
 
 
 class Layout:
@@ -51,10 +62,31 @@ class Layout:
         names = (p.name[1:].removesuffix(PARTIAL_SUFFIX) for p in self._entries(database))
         return sorted(name for name in names if kind_in(name) and self._has_partial(database, name))
 
-    def prepare(self, database: str) -> None:
-        """Make the database's folder, durably, closed to everyone else."""
+    def unseen(self, database: str) -> str | None:
+        """Why nothing can be said of a database's backups now; None when its folder can be read.
+
+        A disk that is away for a moment looks like a folder that is gone.
+        """
+        folder = self.root / database
+        try:
+            os.scandir(folder).close()
+            os.stat(f"{folder}/.")  # noqa: PTH116  a Path drops the dot, which asks for entry
+        except OSError as error:
+            return f"{folder}: {error.strerror}"
+        return None
+
+    def prepare(self, database: str, relied_on: Collection[str] = ()) -> None:
+        """Make the database's folder, durably, closed to everyone else.
+
+        `relied_on` names the databases with backups that count: while the disk with their folders
+        is away, nothing is made where it would be mounted.
+
+        Raises:
+            FolderGone: a folder that must be there is not.
+        """
         folder = self.root / database
         if not folder.is_dir():
+            self._refuse_below_a_mount(database, relied_on)
             self.root.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
             folder.mkdir(exist_ok=True, mode=FOLDER_MODE)
             fsync_path(self.root)
@@ -88,6 +120,12 @@ class Layout:
         partial = self.partial(database, backup_id)
         if partial.exists():
             shutil.rmtree(partial)
+
+    def _refuse_below_a_mount(self, database: str, relied_on: Collection[str]) -> None:
+        if relied_on and not any((self.root / each).is_dir() for each in relied_on):
+            raise FolderGone(self.root if not self.root.is_dir() else self.root / min(relied_on))
+        if database in relied_on:
+            raise FolderGone(self.root / database)
 
     def _entries(self, database: str) -> list[Path]:
         folder = self.root / database

@@ -4,8 +4,8 @@ Run at start. What another process is making right now is left alone: its lock i
 """
 
 import contextlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -15,6 +15,7 @@ from shippyard.backup.lock import Busy, exclusive
 from shippyard.backup.manifest import Manifest, ManifestUnusable, read_manifest
 from shippyard.backup.model import COUNTED, KINDS, UNFINISHED, Backup, Kind, kind_in, moved
 from shippyard.backup.verify import absent_files
+from shippyard.postgres.session import one_line
 
 log = structlog.get_logger(__name__)
 
@@ -30,14 +31,24 @@ class Reconciled:
     failed: tuple[str, ...] = ()
     swept: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    returned: tuple[str, ...] = ()
     deleted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Noticed:
+    """What a look at the disk found; `unseen` maps a database to why it can't be looked at."""
+
+    missing: tuple[Backup, ...] = ()
+    returned: tuple[Backup, ...] = ()
+    unseen: Mapping[str, str] = field(default_factory=dict)
 
 
 def reconcile(catalog: Catalog, layout: Layout) -> Reconciled:
     """End what a dead daemon left behind, and take in what it published without recording."""
     deleted = _finish_what_can_be(catalog, layout)
-    missing = notice_missing(catalog, layout)
-    databases = {*layout.databases(), *(b.database for b in catalog.unfinished())}
+    noticed = notice(catalog, layout)
+    databases = {*_databases_on_disk(layout), *(b.database for b in catalog.unfinished())}
     parts = [
         _reconcile_kind(catalog, layout, database, kind)
         for database in sorted(databases)
@@ -47,29 +58,40 @@ def reconcile(catalog: Catalog, layout: Layout) -> Reconciled:
         adopted=tuple(i for part in parts for i in part.adopted),
         failed=tuple(i for part in parts for i in part.failed),
         swept=tuple(i for part in parts for i in part.swept),
-        missing=tuple(b.id for b in missing),
+        missing=tuple(b.id for b in noticed.missing),
+        returned=tuple(b.id for b in noticed.returned),
         deleted=tuple(deleted),
     )
     log.info("backup.reconciled", **vars(done))
     return done
 
 
-def notice_missing(catalog: Catalog, layout: Layout) -> list[Backup]:
-    """Stop counting published backups whose files are gone or cut; gives those."""
-    missing = []
-    for backup in catalog.in_states(COUNTED):
-        if problem := _absence(layout, backup):
-            with contextlib.suppress(Overtaken):
-                after = moved(backup, "missing", f"missing: {problem}")
-                missing.append(catalog.move(backup, after))
-            log.error("backup.missing", id=backup.id, database=backup.database, problem=problem)
-    return missing
+def notice(catalog: Catalog, layout: Layout) -> Noticed:
+    """Stop counting published backups whose files are gone or cut; count again what is back.
+
+    Where the database's folder itself can't be read nothing is known, and nothing is changed.
+    """
+    looked_at = catalog.in_states(COUNTED | {"missing"})
+    databases = {backup.database for backup in looked_at}
+    unseen = {name: why for name in sorted(databases) if (why := layout.unseen(name))}
+    found = [_settle(catalog, layout, b) for b in looked_at if b.database not in unseen]
+    changed = [backup for backup in found if backup]
+    return Noticed(
+        missing=tuple(b for b in changed if not b.counts),
+        returned=tuple(b for b in changed if b.counts),
+        unseen=unseen,
+    )
 
 
 def finish_deletions(catalog: Catalog, layout: Layout) -> list[str]:
-    """Delete what is marked expired; gives the ids. Goes on where it was interrupted."""
+    """Delete what is marked expired; gives the ids. Goes on where it was interrupted.
+
+    What can't be seen stays marked: its files may come back.
+    """
     deleted = []
     for backup in catalog.in_states({"expired"}):
+        if layout.unseen(backup.database):
+            continue
         layout.remove(backup.database, backup.id)
         catalog.move(backup, moved(backup, "deleted"))
         log.info("backup.deleted", id=backup.id, database=backup.database, kind=backup.kind)
@@ -82,14 +104,22 @@ def _finish_what_can_be(catalog: Catalog, layout: Layout) -> list[str]:
     try:
         return finish_deletions(catalog, layout)
     except OSError as error:
-        log.error("backup.delete_failed", reason=str(error))
+        log.error("backup.delete_failed", reason=one_line(error))
+        return []
+
+
+def _databases_on_disk(layout: Layout) -> list[str]:
+    try:
+        return layout.databases()
+    except OSError as error:
+        log.error("backup.root_unreadable", path=str(layout.root), reason=one_line(error))
         return []
 
 
 def _reconcile_kind(catalog: Catalog, layout: Layout, database: str, kind: Kind) -> Reconciled:
     """One database and kind, unless somebody is making one right now."""
     try:
-        layout.prepare(database)
+        layout.prepare(database, catalog.relied_on())
         with exclusive(layout.lock(database, kind), "looking for leftovers"):
             return Reconciled(
                 adopted=tuple(_adopt(catalog, layout, database, kind)),
@@ -99,7 +129,7 @@ def _reconcile_kind(catalog: Catalog, layout: Layout, database: str, kind: Kind)
     except Busy as busy:
         log.info("backup.reconcile_skipped", database=database, kind=kind, held_by=str(busy))
     except OSError as error:
-        log.error("backup.reconcile_failed", database=database, kind=kind, reason=str(error))
+        log.error("backup.reconcile_failed", database=database, kind=kind, reason=one_line(error))
     return Reconciled()
 
 
@@ -137,6 +167,25 @@ def _whole(layout: Layout, database: str, backup_id: str) -> Manifest | None:
             return manifest
     log.warning("backup.not_adopted", path=str(folder), reason="no manifest, or files differ")
     return None
+
+
+def _settle(catalog: Catalog, layout: Layout, backup: Backup) -> Backup | None:
+    """The backup as it is from now on, when that changed."""
+    problem = _absence(layout, backup)
+    if backup.counts == (problem is None):
+        return None
+    after = (
+        moved(backup, "missing", f"missing: {problem}") if problem else moved(backup, "published")
+    )
+    try:
+        catalog.move(backup, after)
+    except Overtaken:
+        return None
+    if problem:
+        log.error("backup.missing", id=backup.id, database=backup.database, problem=problem)
+    else:
+        log.info("backup.returned", id=backup.id, database=backup.database)
+    return after
 
 
 def _absence(layout: Layout, backup: Backup) -> str | None:

@@ -32,7 +32,7 @@ from shippyard.backup.model import (
     new_id,
     published_facts,
 )
-from shippyard.backup.reconcile import Reconciled, finish_deletions, notice_missing, reconcile
+from shippyard.backup.reconcile import Reconciled, finish_deletions, notice, reconcile
 from shippyard.backup.retention import Decision, select_expired
 from shippyard.backup.verify import absent_files, content_problems
 from shippyard.config.models import Config
@@ -96,6 +96,7 @@ class BackupService:
         self._layout = Layout(config.backup.dir)
         self._catalog = Catalog(state)
         self._gauges = Gauges(metrics, self._catalog)
+        self._unseen: Mapping[str, str] = {}
 
     def recover(self) -> Reconciled:
         """At start: make catalog and disk agree, then say in metrics what there is."""
@@ -141,8 +142,12 @@ class BackupService:
         return published_facts(backup)
 
     def newest(self, database: str) -> Published | None:
-        """The newest full dump that counts and whose files are there, or None."""
-        self._notice_missing()
+        """The newest full dump that counts and whose files are there, or None.
+
+        While the folder can't be read that is None too: what can't be seen can't be relied on.
+        """
+        if database in self._notice():
+            return None
         newest = self._catalog.newest_published(database, "dump")
         return published_facts(newest) if newest else None
 
@@ -178,6 +183,8 @@ class BackupService:
         backup = self.find(backup_id)
         if backup.state not in VERIFIABLE:
             raise BackupFailed(f"{backup_id} is {backup.state}: it has no files to verify")
+        if why := self._layout.unseen(backup.database):
+            raise BackupFailed(f"{backup_id} can't be looked at: {why}; is it mounted?")
         started = self._clock.monotonic()
         found, problems = self._look_again(backup)
         try:
@@ -189,13 +196,17 @@ class BackupService:
         return Verified(backup_id, not problems, tuple(problems), elapsed_s)
 
     def prune(self, *, apply: bool) -> Pruned:
-        """What retention would delete; with `apply`, delete it.
+        """What retention would delete; with `apply`, delete it. What can't be seen is left out.
 
         Raises:
             BackupFailed: somebody else is pruning, or files could not be deleted.
         """
-        self._notice_missing()
-        known = [b for b in self._catalog.all() if self._config.database(b.database)]
+        unseen = self._notice()
+        known = [
+            b
+            for b in self._catalog.all()
+            if self._config.database(b.database) and b.database not in unseen
+        ]
         decisions = select_expired(known, self._config.backup.keep, self._clock.now())
         deleted = self._delete({d.id for d in decisions if not d.keep}) if apply else []
         return Pruned(tuple(decisions), tuple(deleted))
@@ -236,10 +247,23 @@ class BackupService:
         for backup in map(self.find, deleted):
             self._gauges.count_deleted(backup.database, backup.kind)
 
-    def _notice_missing(self) -> None:
-        for backup in notice_missing(self._catalog, self._layout):
+    def _notice(self) -> Mapping[str, str]:
+        """Look whether files are there, tell what changed, and give what can't be seen."""
+        noticed = notice(self._catalog, self._layout)
+        for backup in (*noticed.missing, *noticed.returned):
             self._gauges.show(backup.database, backup.kind)
-            self._on_outcome(backup.database, backup.kind, f"{backup.id} is {backup.error}")
+            error = None if backup.counts else f"{backup.id} is {backup.error}"
+            self._on_outcome(backup.database, backup.kind, error)
+        self._say_what_is_unseen(noticed.unseen)
+        return noticed.unseen
+
+    def _say_what_is_unseen(self, unseen: Mapping[str, str]) -> None:
+        """Once when it begins and once when it ends: this is asked every few seconds."""
+        before, self._unseen = self._unseen, unseen
+        for database in unseen.keys() - before.keys():
+            log.error("backup.unseen", database=database, reason=unseen[database])
+        for database in before.keys() - unseen.keys():
+            log.info("backup.seen_again", database=database)
 
     def _look_again(self, backup: Backup) -> tuple[BackupState, list[str]]:
         """The state that the files deserve, and what is wrong with them."""

@@ -1,11 +1,15 @@
 """Artifacts that are cut, flipped or gone: found before they are counted, and after."""
 
+import errno
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
+from structlog.testing import capture_logs
 
+from shippyard.backup.catalog import Catalog
 from shippyard.backup.engines.pg_dump import undecodable
-from shippyard.backup.model import BackupFailed
+from shippyard.backup.model import BackupFailed, moved
 from shippyard.host.process import Processes
 from shippyard.postgres.target import Target
 from shippyard.postgres.tools import Tools, tools_for
@@ -96,8 +100,60 @@ def test_a_missing_backup_comes_back_with_its_files(yard: Yard, shop: Target) ->
     assert "manifest.json: No such file" in lost.error
     assert not yard.service.verify(backup.id).ok
     folder.with_name("elsewhere").rename(folder)
-    assert yard.service.recover().adopted == (backup.id,)
+    newest = yard.service.newest("shop")
+    assert newest is not None
+    assert newest.id == backup.id
     assert yard.service.find(backup.id) == backup
+    assert yard.gauge("published") == 1
+    assert yard.outcomes[-1] == ("shop", "dump", None)
+
+
+@pytest.mark.parametrize("what", ["root", "folder", "unreadable"])
+def test_a_disk_that_is_away_changes_nothing(
+    yard: Yard, shop: Target, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backup = yard.service.run("shop", "dump", "manual")
+    away = yard.root if what == "root" else yard.root / "shop"
+    outcomes = list(yard.outcomes)
+    with monkeypatch.context() as patched, capture_logs() as logs:
+        if what == "unreadable":
+            patched.setattr("shippyard.backup.layout.os.scandir", _denied)
+        else:
+            away.rename(away.with_name("away"))
+        assert yard.service.newest("shop") is None
+        assert yard.service.newest("shop") is None
+        assert yard.service.prune(apply=True).decisions == ()
+        assert yard.service.recover().missing == ()
+        with pytest.raises(BackupFailed, match=f"{backup.id} can't be looked at: .*is it mounted"):
+            yard.service.verify(backup.id)
+        assert yard.service.find(backup.id) == backup
+        if what != "unreadable":
+            with pytest.raises(BackupFailed, match=f"{away} is gone; is it mounted"):
+                yard.service.run("shop", "dump", "manual")
+            assert not away.exists()
+            away.with_name("away").rename(away)
+    newest = yard.service.newest("shop")
+    assert newest is not None
+    assert newest.id == backup.id
+    assert [said["event"] for said in logs].count("backup.unseen") == 1
+    assert yard.outcomes[: len(outcomes)] == outcomes
+    assert not any("missing" in str(error) for _, _, error in yard.outcomes)
+
+
+def _denied(path: object) -> NoReturn:
+    raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+
+def test_what_is_marked_for_deletion_waits_for_its_disk(yard: Yard, shop: Target) -> None:
+    backup = yard.service.run("shop", "dump", "manual")
+    Catalog(yard.state).move(backup, moved(backup, "expired"))
+    folder = yard.root / "shop"
+    folder.rename(folder.with_name("away"))
+    assert yard.service.recover().deleted == ()
+    assert yard.service.find(backup.id).state == "expired"
+    folder.with_name("away").rename(folder)
+    assert yard.service.recover().deleted == (backup.id,)
+    assert yard.visible() == []
 
 
 def test_what_has_no_files_can_not_be_verified(make_yard: MakeYard, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shippyard.backup.layout import Layout
+from shippyard.backup.layout import FolderGone, Layout
 from shippyard.backup.lock import Busy, exclusive
 
 DUMP = "20260304T050607Z-dump-1a2b3c"
@@ -43,6 +43,32 @@ def test_removing_takes_both_halves_and_is_safe_twice(layout: Layout) -> None:
     layout.remove("one", DUMP)
     layout.remove("one", DUMP)
     assert list((layout.root / "one").iterdir()) == []
+
+
+def test_a_folder_that_can_be_read_is_seen(layout: Layout) -> None:
+    assert layout.unseen("one") is None
+    assert layout.unseen("two") == f"{layout.root / 'two'}: No such file or directory"
+
+
+@pytest.mark.parametrize("database", ["one", "new"])
+@pytest.mark.parametrize("mount_point_stays", [True, False])
+def test_nothing_is_made_below_a_mount_point(
+    tmp_path: Path, database: str, *, mount_point_stays: bool
+) -> None:
+    root = tmp_path / "backups"
+    if mount_point_stays:
+        root.mkdir()
+    with pytest.raises(FolderGone, match=f"{root}.* is gone; is it mounted"):
+        Layout(root).prepare(database, {"one"})
+    assert list(tmp_path.rglob("*")) == ([root] if mount_point_stays else [])
+
+
+def test_a_new_database_beside_one_that_is_there_gets_its_folder(layout: Layout) -> None:
+    layout.prepare("new", {"one"})
+    layout.prepare("one", {"one"})
+    with pytest.raises(FolderGone, match="lost is gone"):
+        layout.prepare("lost", {"one", "lost"})
+    assert layout.databases() == ["new", "one"]
 
 
 def test_the_second_one_is_told_who_holds_the_lock(tmp_path: Path) -> None:
