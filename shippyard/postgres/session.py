@@ -60,8 +60,10 @@ class Session:
         Raises:
             QueryFailed: refused, timed out, or the server was lost; then the session is closed.
         """
+        limit_s = timeout_s + SEVER_AFTER_S
+        severed = threading.Event()
         try:
-            with self._severed_after(timeout_s + SEVER_AFTER_S):
+            with self._severed_after(limit_s, severed):
                 self._limit(int(timeout_s * 1000))
                 # Statements come from files that ship with the code or that the operator owns.
                 cursor = self._connection.execute(_trusted(statement), params)
@@ -69,7 +71,9 @@ class Session:
         except psycopg.Error as error:
             if error.sqlstate is None:
                 self.close()
-            raise QueryFailed(one_line(error), error.sqlstate) from None
+            # What libpq then says blames the server for our own cut.
+            said = f"no answer within {limit_s:g} s" if severed.is_set() else one_line(error)
+            raise QueryFailed(said, error.sqlstate) from None
 
     def sever(self) -> None:
         """Cut the connection from another thread: a query in flight fails at once."""
@@ -88,8 +92,12 @@ class Session:
             self._limited_to_ms = timeout_ms
 
     @contextlib.contextmanager
-    def _severed_after(self, limit_s: float) -> Iterator[None]:
-        timer = threading.Timer(limit_s, _shut, [self._connection])
+    def _severed_after(self, limit_s: float, severed: threading.Event) -> Iterator[None]:
+        def cut() -> None:
+            severed.set()
+            self.sever()
+
+        timer = threading.Timer(limit_s, cut)
         timer.daemon = True
         timer.start()
         try:

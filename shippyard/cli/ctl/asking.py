@@ -83,7 +83,7 @@ def asks(command: Command) -> Command:
     options = (
         click.option(
             "--socket",
-            type=click.Path(path_type=Path),
+            type=click.Path(path_type=Path, readable=False),
             envvar="SHIPPYARD_SOCKET",
             expose_value=False,
             callback=_remember_socket,
