@@ -15,6 +15,17 @@ from shippyard.postgres.tools import server_tools
 from tests.conftest import Eventually
 from tests.integration.health.conftest import QUICK, Found, WatchThe, connect, watcher_of
 
+EVERY_WAIT = CheckOverride(every_s=0.2, params={"min_wait_s": 0.1})
+
+SHORT_TRANSACTIONS = """
+DO $$ BEGIN
+  FOR turn IN 1..5 LOOP
+    UPDATE orders SET n = n + 1 WHERE id = 1;
+    PERFORM pg_sleep(0.3);
+    COMMIT;
+  END LOOP;
+END $$"""
+
 
 class Worker:
     """One statement in a session of its own, in the background."""
@@ -57,7 +68,7 @@ def test_an_idle_root_is_found_and_ended_and_the_all_clear_follows(
 ) -> None:
     # Not left as a context: this session is ended under us.
     root = connect(shop, "forgetful")
-    with watched(watcher_of(shop), {"blocking_edges": QUICK}) as watch:
+    with watched(watcher_of(shop), {"blocking_edges": EVERY_WAIT}) as watch:
         root.execute("BEGIN")
         root.execute("UPDATE orders SET n = 1 WHERE id = 1")
         victims = [Worker(shop, "UPDATE orders SET n = 2 WHERE id = 1") for _ in range(3)]
@@ -96,7 +107,7 @@ def test_an_idle_root_is_found_and_ended_and_the_all_clear_follows(
 def test_a_running_root_is_cancelled_and_its_session_lives(
     shop: Target, watched: WatchThe, eventually: Eventually, found: Found
 ) -> None:
-    with watched(watcher_of(shop), {"blocking_edges": QUICK}) as watch:
+    with watched(watcher_of(shop), {"blocking_edges": EVERY_WAIT}) as watch:
         statement = "UPDATE orders SET n = 1 WHERE id = 1 RETURNING pg_sleep(60)"
         root = Worker(shop, statement)
         with connect(shop) as looker:
@@ -114,7 +125,7 @@ def test_a_running_root_is_cancelled_and_its_session_lives(
 
 def test_a_ddl_queue_is_told(shop: Target, watched: WatchThe, eventually: Eventually) -> None:
     with (
-        watched(watcher_of(shop), {"blocking_edges": QUICK}) as watch,
+        watched(watcher_of(shop), {"blocking_edges": EVERY_WAIT}) as watch,
         connect(shop, "reader") as reader,
     ):
         reader.execute("BEGIN")
@@ -141,6 +152,35 @@ def test_a_ddl_queue_is_told(shop: Target, watched: WatchThe, eventually: Eventu
         assert eventually(ddl.ended) == "57014"
 
 
+def test_a_busy_row_is_no_block_and_a_long_wait_for_it_is_one(
+    shop: Target, watched: WatchThe, eventually: Eventually, found: Found
+) -> None:
+    patient = CheckOverride(every_s=0.2, params={"min_wait_s": 1.5})
+    with watched(watcher_of(shop), {"blocking_edges": patient}) as watch:
+        clients = [Worker(shop, SHORT_TRANSACTIONS, f"client {n}") for n in range(3)]
+
+        def two_wait() -> bool:
+            facts = watch.live.facts("shop")
+            return facts is not None and facts.blocked_sessions == 2
+
+        eventually(two_wait)
+        eventually(lambda: all(client.outcome for client in clients), 20)
+        assert [client.outcome for client in clients] == ["done"] * 3
+        looks = [seen for seen in watch.observed if seen.rule == "blocked"]
+        assert len(looks) > 10
+        assert all(seen.finding is None for seen in looks)
+
+        with connect(shop, "forgetful") as root:
+            root.execute("BEGIN")
+            root.execute("UPDATE orders SET n = 1 WHERE id = 1")
+            victim = Worker(shop, "UPDATE orders SET n = 2 WHERE id = 1")
+            finding = found(watch, "blocked")
+            assert finding.evidence["roots"][0]["pid"] == root.info.backend_pid
+            assert finding.evidence["victims"][0]["wait_s"] >= 1.5
+            root.execute("ROLLBACK")
+            assert eventually(victim.ended) == "done"
+
+
 @pytest.fixture(scope="module")
 def preparing(processes: Processes) -> Iterator[EmbeddedCluster]:
     settings = {"max_prepared_transactions": "5"}
@@ -152,7 +192,7 @@ def test_a_prepared_transaction_is_a_root(
     preparing: EmbeddedCluster, watched: WatchThe, eventually: Eventually, found: Found
 ) -> None:
     shop = preparing.target()
-    with connect(shop) as admin, watched(watcher_of(shop), {"blocking_edges": QUICK}) as watch:
+    with connect(shop) as admin, watched(watcher_of(shop), {"blocking_edges": EVERY_WAIT}) as watch:
         admin.execute("CREATE TABLE orders AS SELECT 1 AS id, 0 AS n")
         admin.execute("BEGIN")
         admin.execute("UPDATE orders SET n = 1")
