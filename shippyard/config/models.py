@@ -223,6 +223,7 @@ class Config(Model):
     def _consistent(self) -> "Config":
         _refuse_twins("database", [database.name for database in self.databases])
         _refuse_twins("route", [route.name for route in self.alerting.routes])
+        _refuse_mixed_clusters(self.databases)
         if self.environment == "production":
             _refuse_loose_production(self)
         return self
@@ -236,6 +237,19 @@ def _refuse_twins(what: str, names: list[str]) -> None:
     twins = sorted({name for name in names if names.count(name) > 1})
     if twins:
         raise ValueError(f"two {what}s are called {twins[0]!r}; give each a name of its own")
+
+
+def _refuse_mixed_clusters(databases: tuple[Database, ...]) -> None:
+    """One cluster is one server: another one under its name would never be checked."""
+    firsts: dict[str, Database] = {}
+    for database in databases:
+        first = firsts.setdefault(database.cluster, database)
+        if (first.host, first.port) != (database.host, database.port):
+            raise ValueError(
+                f"databases {first.name!r} and {database.name!r} are both in cluster "
+                f"{database.cluster!r} but on different servers ({first.host}:{first.port} and "
+                f"{database.host}:{database.port}); give one of them a cluster of its own"
+            )
 
 
 def _refuse_loose_production(config: Config) -> None:

@@ -77,6 +77,20 @@ def test_two_databases_of_one_name_are_refused(tmp_path: Path) -> None:
     assert "two databases are called 'shippyar'" in problem_of(tmp_path, GOOD + block)
 
 
+@pytest.mark.parametrize("server", ["port = 5433", 'host = "replica.internal"'])
+def test_one_cluster_on_two_servers_is_refused(tmp_path: Path, server: str) -> None:
+    block = GOOD[GOOD.index("[[databases]]") : GOOD.index("[backup]")]
+    other = block.replace('"shippyar"', '"orders"')
+    message = problem_of(tmp_path, GOOD + other + server)
+    assert "'shippyar' and 'orders'" in message
+    assert "give one of them a cluster of its own" in message
+
+    file = tmp_path / "shippyard.toml"
+    for fine in (other, f'{other}{server}\ncluster = "second"'):
+        file.write_text(GOOD + fine)
+        assert len(load_config(file, {}).databases) == 2
+
+
 def test_a_missing_file_says_what_to_give(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="give one with --config FILE"):
         load_config(tmp_path / "none.toml", {})
