@@ -10,7 +10,7 @@ from typing import TextIO
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from shippyard.host.secrets import mask
+from shippyard.telemetry.masking import masked
 
 
 def configure_logging(level: str, format_: str, stream: TextIO = sys.stderr) -> None:
@@ -47,7 +47,11 @@ def configure_logging(level: str, format_: str, stream: TextIO = sys.stderr) -> 
 
 
 def _for_people() -> list[Processor]:
-    return [_mask_values, structlog.dev.ConsoleRenderer()]
+    return [
+        structlog.processors.format_exc_info,
+        _mask_values,
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback),
+    ]
 
 
 def _for_machines() -> list[Processor]:
@@ -59,13 +63,5 @@ def _for_machines() -> list[Processor]:
 
 
 def _mask_values(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    """Replace known secrets in every value that will be shown."""
-    return {key: _masked(value) for key, value in event.items()}
-
-
-def _masked(value: object) -> object:
-    if isinstance(value, str):
-        return mask(value)
-    if value is None or isinstance(value, bool | int | float | tuple):
-        return value
-    return mask(str(value)) if not isinstance(value, BaseException) else value
+    """Replace known secrets in all that will be shown; tracebacks are text by now."""
+    return {key: masked(value) for key, value in event.items()}

@@ -4,14 +4,14 @@ Local variables are not sent, and known secrets are replaced in what is: measure
 alone lets a secret through.
 """
 
-import json
 from typing import Any
 
 import sentry_sdk
 
 from shippyard import __version__
 from shippyard.config.models import Sentry
-from shippyard.host.secrets import mask, read_secret
+from shippyard.host.secrets import read_secret
+from shippyard.telemetry.masking import masked
 
 
 def configure_sentry(config: Sentry, environment: str) -> bool:
@@ -37,4 +37,4 @@ def configure_sentry(config: Sentry, environment: str) -> bool:
 
 
 def _scrub(event: Any, _: dict[str, Any]) -> Any:
-    return json.loads(mask(json.dumps(event, default=str)))
+    return masked(event)
