@@ -6,7 +6,7 @@ from any thread and is never hurt by it.
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ import structlog
 from shippyard.alerting.delivery import Delivery, Policy, Route
 from shippyard.alerting.evidence import bounded_evidence
 from shippyard.alerting.incidents import (
+    CLEARS_TO_END,
     OPEN,
     Event,
     Incident,
@@ -63,7 +64,11 @@ class RouteDead:
 
 
 class Alerting:
-    """Tells people, once, and takes it back when it is over."""
+    """Tells people, once, and takes it back when it is over.
+
+    `watched` are the pairs (cluster, database) that are looked at. What an earlier daemon left open
+    of others is ended at start, since no look will ever end it; None leaves it alone.
+    """
 
     def __init__(
         self,
@@ -75,6 +80,7 @@ class Alerting:
         clock: Clock,
         pulse: Pulse,
         routes: Sequence[Route],
+        watched: Collection[tuple[str, str]] | None = None,
     ) -> None:
         self._config = config
         self._environment = environment
@@ -82,6 +88,7 @@ class Alerting:
         self._clock = clock
         self._pulse = pulse
         self._routes = tuple(routes)
+        self._watched = None if watched is None else frozenset(watched)
         self._ledger = Ledger(state)
         self._journal = Journal(self._ledger, clock)
         self._outbox = Outbox(
@@ -213,6 +220,26 @@ class Alerting:
         self._open = {incident.fingerprint: incident for incident in loaded.incidents}
         self._outbox.load(loaded)
         self._show_open()
+        self._end_unwatched()
+
+    def _end_unwatched(self) -> None:
+        """What nobody looks at any more would fire for ever."""
+        for incident in list(self._open.values()):
+            if not self._is_watched(incident):
+                over = decide(
+                    replace(incident, clears=CLEARS_TO_END),
+                    _all_clear(incident),
+                    self._now(),
+                    repeat_s=self._config.repeat_s,
+                )
+                self._follow(over, over.incident or incident)
+
+    def _is_watched(self, incident: Incident) -> bool:
+        if self._watched is None:
+            return True
+        if (incident.rule, incident.cluster) == (DEAD_RULE, OWN_CLUSTER):
+            return any(route.name == incident.database for route in self._routes)
+        return (incident.cluster, incident.database) in self._watched
 
     def _run(self) -> None:
         while not self._stopping.wait(TICK_S):
@@ -296,6 +323,18 @@ def _own_observation(route: str, end: End) -> Ruled:
         severity="page",
         for_s=0.0,
         finding=finding if end == "dead" else None,
+    )
+
+
+def _all_clear(incident: Incident) -> Ruled:
+    """The look that nobody takes any more."""
+    return Ruled(
+        rule=incident.rule,
+        cluster=incident.cluster,
+        database=incident.database,
+        severity=incident.severity,
+        for_s=0.0,
+        finding=None,
     )
 
 

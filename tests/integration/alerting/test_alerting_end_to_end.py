@@ -11,7 +11,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -208,7 +208,9 @@ class House:
     running: ExitStack
     metrics: Metrics = field(default_factory=Metrics)
 
-    def alerting(self, **changes: Any) -> Alerting:
+    def alerting(
+        self, watched: Collection[tuple[str, str]] | None = None, **changes: Any
+    ) -> Alerting:
         route = Route(name="oncall", url=f"http://127.0.0.1:{self.receiver.port}/h", timeout_s=1.0)
         config = AlertingConfig(routes=(route,), retry_max_s=1.0).model_copy(update=changes)
         made = Alerting(
@@ -219,6 +221,7 @@ class House:
             clock=self.clock,
             pulse=Pulse(self.clock),
             routes=build_routes(config),
+            watched=watched,
         )
         made.start()
         self.running.callback(made.stop)
@@ -425,6 +428,36 @@ def test_a_restart_loses_nothing_and_pages_nobody_twice(
     assert house.incident_states() == ["firing"]
     third.observe(CLEAR)
     eventually(lambda: house.receiver.events == ["trigger", "resolve"])
+
+
+def test_what_nobody_watches_any_more_is_ended_at_start(
+    house: House, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A message that arrives would end `delivery_dead` of its route by and by.
+    monkeypatch.setattr("shippyard.alerting.service.TICK_S", 60.0)
+    first = house.alerting()
+    first.observe(PRESENT)
+    first.observe(replace(PRESENT, database="gone"))
+    first.observe(replace(PRESENT, cluster="retired"))
+    first.observe(replace(PRESENT, database="gone", rule="slow", for_s=60.0))
+    for route in ("oncall", "former"):
+        own = replace(PRESENT, rule="delivery_dead", cluster="shippyard", database=route)
+        first.observe(own)
+    eventually(lambda: house.receiver.events == ["trigger"] * 5)
+    first.stop()
+
+    house.alerting().stop()  # it is not told who is watched: all stays
+    second = house.alerting(watched=[("main", "shippyar")])
+    eventually(lambda: house.receiver.events[5:] == ["resolve"] * 3)
+    ended = [one.body["incident"] for one in house.receiver.arrived[5:]]
+    assert {(one["rule"], one["cluster"], one["database"]) for one in ended} == {
+        ("blocked", "main", "gone"),
+        ("blocked", "retired", "shippyar"),
+        ("delivery_dead", "shippyard", "former"),
+    }
+    left = {(one["rule"], one["database"], one["state"]) for one in second.incidents()}
+    assert left == {("blocked", "shippyar", "firing"), ("delivery_dead", "oncall", "firing")}
+    assert house.incident_states().count("dropped") == 1
 
 
 def test_a_restart_does_not_put_off_the_repeat_nor_hasten_it(
