@@ -36,12 +36,15 @@ class Catalog:
     def move(self, before: Backup, after: Backup, manifest: Manifest | None = None) -> Backup:
         """Replace `before` by `after`, if nobody changed its state in between; gives `after`.
 
+        Who holds it is left as it is: that changes by `let_go` alone.
+
         Raises:
             IllegalTransition: the table of states has no such step.
             Overtaken: it is no longer in `before`'s state.
         """
         advance(before.state, after.state)
         values: dict[str, Any] = asdict(after)
+        del values["held_by"]
         if manifest:
             values["manifest"] = document_of(manifest)
         unchanged = (backups.c.id == before.id) & (backups.c.state == before.state)
@@ -50,8 +53,19 @@ class Catalog:
                 raise Overtaken(f"{before.id} is no longer {before.state}")
         return after
 
+    def let_go(self, held: Backup) -> bool:
+        """Nobody holds it any more; False when the hold changed since it was read."""
+        unchanged = (backups.c.id == held.id) & (backups.c.held_by == held.held_by)
+        with self._state.write() as connection:
+            changed = connection.execute(update(backups).where(unchanged).values(held_by=None))
+            return changed.rowcount == 1
+
     def adopt(self, manifest: Manifest) -> Backup:
-        """Take a backup found on disk for published, whatever was known of its attempt."""
+        """Take a backup found on disk for published, whatever was known of its attempt.
+
+        Only the hold is believed of the row, if there is one: the manifest knows of no release.
+        """
+        known = self.get(manifest.id)
         backup = Backup(
             id=manifest.id,
             database=manifest.database,
@@ -62,7 +76,7 @@ class Catalog:
             finished_at=manifest.finished_at,
             duration_s=manifest.duration_s,
             size_bytes=manifest.size_bytes,
-            held_by=manifest.held_by,
+            held_by=known.held_by if known else manifest.held_by,
         )
         with self._state.write() as connection:
             connection.execute(delete(backups).where(backups.c.id == manifest.id))
@@ -106,6 +120,10 @@ class Catalog:
     def relied_on(self) -> frozenset[str]:
         """Databases with a backup that counts."""
         return frozenset(backup.database for backup in self.in_states(COUNTED))
+
+    def held(self, database: str) -> list[Backup]:
+        """Backups of a database that a run holds, whatever became of them, newest first."""
+        return self._select(backups.c.database == database, backups.c.held_by.is_not(None))
 
     def unfinished(self) -> list[Backup]:
         """Attempts that nobody has ended yet."""

@@ -5,7 +5,7 @@ and alerts are joined on from outside.
 """
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -141,6 +141,17 @@ class BackupService:
         backup = self.run(database, "dump", "pre_migration", held_by=held_by, progress=progress)
         return published_facts(backup)
 
+    def release(self, database: str, *, held_by: str) -> None:
+        """The run `held_by` needs no way back: retention may judge what it held like any other."""
+        self._let_go(b for b in self._catalog.held(database) if b.held_by == held_by)
+
+    def release_earlier(self, database: str, *, than: str) -> None:
+        """The run `than` succeeded: nobody goes back to what other runs of the database held.
+
+        A database has one run at a time, so all others came before.
+        """
+        self._let_go(b for b in self._catalog.held(database) if b.held_by != than)
+
     def newest(self, database: str) -> Published | None:
         """The newest full dump that counts and whose files are there, or None.
 
@@ -242,6 +253,11 @@ class BackupService:
             self.refresh_metrics()
         self._count_deleted(deleted)
         return deleted
+
+    def _let_go(self, held: Iterable[Backup]) -> None:
+        for backup in held:
+            if self._catalog.let_go(backup):
+                log.info("backup.released", id=backup.id, held_by=backup.held_by)
 
     def _count_deleted(self, deleted: list[str]) -> None:
         for backup in map(self.find, deleted):

@@ -78,6 +78,7 @@ class Execution:
         self._progress = progress
         self._on_verdict = on_verdict
         self._said: dict[str, Verdict] = {}
+        self._may_have_changed = False
         self._started_s = parts.clock.monotonic()
         self.run_id = parts.journal.open(prepared.plan, requested_by)
 
@@ -144,6 +145,7 @@ class Execution:
     def _apply(self) -> None:
         self._refuse_if_stopping()
         self._parts.journal.move(self.run_id, "started")
+        self._may_have_changed = True
         self._audit("run.started", self._identity())
         timeout_s = self._prepared.policy.timeout_s
         started_s = self._parts.clock.monotonic()
@@ -153,6 +155,7 @@ class Execution:
             case "applied":
                 self._parts.journal.move(self.run_id, "applied")
             case "refused":
+                self._may_have_changed = False
                 lock = Verdict("another_run", "block", ending.message)
                 self._on_verdict(lock)
                 raise Blocked(lock, [lock])
@@ -206,6 +209,7 @@ class Execution:
 
     def _finish(self, event: RunEvent, outcome: str, error: str | None) -> Run:
         run = self._parts.journal.move(self.run_id, event, error)
+        self._let_go_of_backups(run)
         head = self._audit("run.finished", {"state": run.state, "error": error})
         database = run.database
         self._parts.metrics.migration_runs.labels(database, outcome).inc()
@@ -225,6 +229,13 @@ class Execution:
             elapsed_s=round(self._parts.clock.monotonic() - self._started_s, 3),
         )
         return run
+
+    def _let_go_of_backups(self, run: Run) -> None:
+        """A way back is kept only for a run that may have changed something and did not succeed."""
+        if run.state == "done":
+            let_go(lambda: self._parts.backups.release_earlier(run.database, than=run.id), run)
+        elif not self._may_have_changed:
+            let_go(lambda: self._parts.backups.release(run.database, held_by=run.id), run)
 
     def _identity(self) -> dict[str, Any]:
         return {
@@ -269,6 +280,14 @@ def gather_facts(
         backup_promised=backup_promised,
         active_run=active_run,
     )
+
+
+def let_go(release: Callable[[], None], run: Run) -> None:
+    """Release backups; trouble with that must not change how a run ended."""
+    try:
+        release()
+    except Exception as error:  # noqa: BLE001  whatever it is, only an old backup stays longer
+        log.warning("migration.hold_kept", run=run.id, error=one_line(error))
 
 
 def message_of(event: Event) -> str:

@@ -54,6 +54,14 @@ class Backups(Protocol):
         """Take a full backup that retention leaves alone while the run `held_by` may need it."""
         ...
 
+    def release(self, database: str, *, held_by: str) -> None:
+        """The run `held_by` changed nothing: it needs no way back."""
+        ...
+
+    def release_earlier(self, database: str, *, than: str) -> None:
+        """The run `than` succeeded: no run before it is gone back from any more."""
+        ...
+
 
 class LiveFacts(Protocol):
     """How a database's cluster was a moment ago."""

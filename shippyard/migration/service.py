@@ -22,6 +22,7 @@ from shippyard.migration.execution import (
     OnVerdict,
     Parts,
     gather_facts,
+    let_go,
 )
 from shippyard.migration.facts import Backups, Live, Progress
 from shippyard.migration.gates import ask_all, first_blocking
@@ -29,7 +30,7 @@ from shippyard.migration.gates.verdict import Verdict
 from shippyard.migration.journal import Journal, Run
 from shippyard.migration.plan import HEAD, Plan
 from shippyard.migration.planner import Look, Planner, Prepared, look_or_none
-from shippyard.migration.states import ENDS
+from shippyard.migration.states import BEFORE_STARTED, ENDS
 from shippyard.migration.supervise import Supervisor
 from shippyard.postgres.target import Target
 from shippyard.state.database import State
@@ -235,6 +236,8 @@ class Migrations:
         said = f"the daemon ended while this was {run.state}; {standing_of(run, found)}"
         self._parts.journal.note(run.id, found=found.current if found else None)
         interrupted = self._parts.journal.move(run.id, "interrupted", said)
+        if run.state in BEFORE_STARTED:
+            let_go(lambda: self._parts.backups.release(run.database, held_by=run.id), run)
         head = self.audit.record("shippyard", "run.interrupted", run.id, {"error": said})
         self._parts.metrics.migration_runs.labels(run.database, "interrupted").inc()
         log.warning(

@@ -40,6 +40,8 @@ TRANSITIONS: dict[tuple[RunState, RunEvent], RunState] = {
     ("verifying", "interrupted"): "interrupted",
 }
 
+# In these nothing was done to the database yet.
+BEFORE_STARTED: frozenset[RunState] = frozenset({"planned", "gated"})
 UNFINISHED: frozenset[RunState] = frozenset({"planned", "gated", "running", "verifying"})
 
 

@@ -241,6 +241,30 @@ def test_nothing_is_pruned_when_the_newest_turns_out_to_be_gone(
     assert yard.visible() == ids
 
 
+def test_retention_takes_what_is_released_and_keeps_what_is_held(make_yard: MakeYard) -> None:
+    yard = make_yard(keep=KEEP_ONE)
+    taken = {}
+    for run in ("run-1", "run-2", "run-3"):
+        yard.clock.advance(10 * 86400)
+        taken[run] = yard.service.take("shop", held_by=run, progress=lambda _: None).id
+    yard.service.release("shop", held_by="run-2")
+    yard.service.release("another", held_by="run-1")
+    assert yard.service.prune(apply=True).deleted == (taken["run-2"],)
+    yard.service.release_earlier("another", than="run-3")
+    assert yard.service.prune(apply=True).deleted == ()
+    yard.service.release_earlier("shop", than="run-3")
+    assert yard.service.find(taken["run-3"]).held_by == "run-3"
+    assert yard.service.prune(apply=True).deleted == (taken["run-1"],)
+
+
+def test_a_released_backup_that_was_not_recorded_is_taken_in_released(
+    yard: Yard, unrecorded: Backup
+) -> None:
+    yard.service.release("shop", held_by="run-1")
+    assert yard.service.recover().adopted == (unrecorded.id,)
+    assert yard.service.find(unrecorded.id).held_by is None
+
+
 def test_two_prunes_at_once_are_one(aged: tuple[Yard, list[str]]) -> None:
     yard, _ = aged
     with exclusive(Layout(yard.root).prune_lock(), "pruning"):

@@ -106,6 +106,8 @@ class FakeBackups:
     def __init__(self) -> None:
         self.taken: list[FakeBackup] = []
         self.held_by: list[str] = []
+        self.released: list[str] = []
+        self.succeeded: list[str] = []
         self.during: Callable[[], None] = lambda: None
 
     def newest(self, database: str) -> FakeBackup | None:
@@ -119,6 +121,12 @@ class FakeBackups:
         self.held_by.append(held_by)
         self.taken.append(FakeBackup(f"backup-{len(self.taken)}", database, datetime.now(UTC)))
         return self.taken[-1]
+
+    def release(self, database: str, *, held_by: str) -> None:
+        self.released.append(held_by)
+
+    def release_earlier(self, database: str, *, than: str) -> None:
+        self.succeeded.append(than)
 
 
 @dataclass

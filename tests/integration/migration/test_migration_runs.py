@@ -58,6 +58,7 @@ def test_a_run_takes_the_backup_applies_and_records(bench: Any) -> None:
     assert (run.state, run.from_revision, run.to_revision) == ("done", None, "002")
     assert run.backup_id == "backup-0"
     assert bench.backups.held_by == [run.id]
+    assert (bench.backups.released, bench.backups.succeeded) == ([], [run.id])
     assert bench.version() == "002"
     assert bench.scalar("SELECT count(color) FROM parcels") == 0
     assert {"another_run", "heads", "backup", "blockers"} <= {v.gate for v in verdicts}
@@ -156,6 +157,8 @@ def test_a_failed_revision_rolls_back_and_the_version_is_true(bench: Any) -> Non
     run = bench.migrations.history()[0]
     assert run.state == "failed"
     assert "duplicate key" in run.error
+    assert bench.backups.held_by == [run.id]
+    assert (bench.backups.released, bench.backups.succeeded) == ([], [])
 
 
 def test_a_revision_may_print_exit_or_raise_oddly(bench: Any) -> None:
@@ -326,6 +329,7 @@ def test_a_runner_elsewhere_holds_the_lock_and_we_are_refused(bench: Any, tmp_pa
             bench.run()
     assert bench.version() is None
     assert bench.migrations.history()[0].state == "failed"
+    assert bench.backups.released == bench.backups.held_by
 
 
 def test_a_stop_cancels_and_rolls_back(bench: Any, eventually: Any) -> None:
@@ -341,6 +345,7 @@ def test_a_stop_cancels_and_rolls_back(bench: Any, eventually: Any) -> None:
     assert bench.scalar(sleeping) == 0
     assert bench.scalar("SELECT to_regclass('parcels')") is None
     assert bench.migrations.history()[0].state == "interrupted"
+    assert bench.backups.released == []
     with pytest.raises(RunInterrupted, match="stopping"):
         bench.run()
     bench.migrations.stop()
@@ -444,7 +449,38 @@ def test_gates_are_judged_again_after_the_backup(bench: Any) -> None:
     with pytest.raises(Blocked, match="gate blockers"):
         bench.run()
     assert len(bench.backups.taken) == 1
+    assert bench.backups.released == bench.backups.held_by
+    assert bench.backups.succeeded == []
     assert bench.version() is None
+
+
+def test_a_stop_right_after_the_backup_needs_no_way_back(bench: Any) -> None:
+    bench.tree.add(TABLE)
+    bench.backups.during = bench.migrations._stopping.set
+    with pytest.raises(RunInterrupted):
+        bench.run()
+    assert bench.version() is None
+    assert bench.backups.released == bench.backups.held_by
+
+
+def test_trouble_with_letting_go_changes_no_run(bench: Any) -> None:
+    bench.tree.add(TABLE)
+
+    def trouble(_: str, *, than: str) -> None:
+        raise RuntimeError(f"the catalog is locked, {than}")
+
+    bench.backups.release_earlier = trouble
+    assert bench.run().state == "done"
+
+
+def test_a_daemon_that_died_before_anything_was_started_needs_no_way_back(bench: Any) -> None:
+    bench.tree.add(TABLE)
+    prepared = bench.migrations._prepare("shippyar", "head")
+    journal = bench.migrations._parts.journal
+    run_id = journal.open(prepared.plan, "ana")
+    journal.move(run_id, "gates_passed")
+    assert [run.id for run in bench.build().recover()] == [run_id]
+    assert bench.backups.released == [run_id]
 
 
 def test_a_failed_backup_fails_the_run(bench: Any) -> None:
@@ -497,5 +533,6 @@ def test_recovery_says_what_a_dead_daemon_left(bench: Any) -> None:
     assert run.state == "interrupted"
     assert "ended while this was running; nothing was applied" in run.error
     assert run.detail["found"] is None
+    assert bench.backups.released == []
     assert again.recover() == []
     assert again.run("shippyar", requested_by="ana").state == "done"

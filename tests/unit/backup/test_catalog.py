@@ -41,6 +41,22 @@ def test_only_one_of_two_changes_wins(catalog: Catalog, clock: FakeClock) -> Non
     assert (left.state, left.error) == ("exited", None)
 
 
+def test_a_hold_is_let_go_once_and_a_late_move_does_not_bring_it_back(
+    catalog: Catalog, clock: FakeClock
+) -> None:
+    held = replace(a_backup(clock, "a"), held_by="run-1")
+    catalog.add(held)
+    catalog.add(a_backup(clock, "b"))
+    assert catalog.held("one") == [held]
+    assert catalog.held("two") == []
+    assert not catalog.let_go(replace(held, held_by="run-0"))
+    assert catalog.held("one") == [held]
+    assert catalog.let_go(held)
+    assert not catalog.let_go(held)
+    catalog.move(held, moved(held, "missing", "read before the hold ended"))
+    assert catalog.held("one") == []
+
+
 def test_a_step_that_the_table_lacks_is_refused(catalog: Catalog, clock: FakeClock) -> None:
     before = a_backup(clock, "a", "running")
     catalog.add(before)
