@@ -10,6 +10,9 @@ ARGS ?=
 STRICT ?=
 PREFIX ?= /opt/shippyard
 
+# Compiled once, not at every start: a third of a test run is starting programs.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test lint unit integration acceptance tools requirements install proof-loop clean
 

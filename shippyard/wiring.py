@@ -160,6 +160,7 @@ def _build(config: Config, base: Base) -> System:
         clock=base.clock,
         pulse=base.pulse,
         routes=build_routes(config.alerting),
+        watched={(database.cluster, database.name) for database in config.databases},
     )
     live = LiveHealth(config.databases, base.clock)
     pollers = _pollers(config, base, paging, live)

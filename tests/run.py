@@ -20,8 +20,8 @@ LINT = (
     ("mypy", ["mypy"]),
     ("import-linter", ["lint-imports", "--no-cache"]),
 )
-# How many at once: integration mostly waits for servers, the others for a processor.
-SUITES = {"unit": 2, "integration": 4, "acceptance": 3}
+# How many at once: units are over before helpers are up, the others mostly wait for servers.
+SUITES = {"unit": 0, "integration": 4, "acceptance": 3}
 
 
 def main(what: str) -> int:
