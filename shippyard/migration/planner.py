@@ -20,7 +20,7 @@ from shippyard.migration.plan import (
 )
 from shippyard.migration.spec import RenderSpec, RunSpec, Step
 from shippyard.migration.supervise import RenderFailed, Supervisor
-from shippyard.migration.tree import Tree, TreeUnusable, publish_copy, read_tree
+from shippyard.migration.tree import Tree, TreeUnusable, copy_name, publish_copy, read_tree
 from shippyard.migration.version_table import (
     read_current,
     read_in_recovery,
@@ -79,24 +79,42 @@ class Planner:
 
     def __init__(self, plans_dir: Path, supervisor: Supervisor) -> None:
         self._plans_dir = plans_dir
+        self._in_use: dict[str, str] = {}
         # The spec names a folder by its content, so the same spec always gives the same SQL.
         self._render = lru_cache(RENDERED_KEPT)(supervisor.render)
 
-    def prepare(self, database: str, target: Target, policy: Migration, revision: str) -> Prepared:
+    def prepare(
+        self,
+        database: str,
+        target: Target,
+        policy: Migration,
+        revision: str,
+        *,
+        for_run: bool = False,
+    ) -> Prepared:
         """A plan from where the database stands to `revision`.
+
+        `for_run` keeps its copy until `let_go`: a database has one run at a time.
 
         Raises:
             PlanRefused: what was asked can't be planned.
             PlanFailed: the server, the tree or the child gave no answer.
         """
         try:
-            return self._prepare(database, target, policy, revision)
+            return self._prepare(database, target, policy, revision, for_run=for_run)
         except (TreeUnusable, Unreachable, QueryFailed, RenderFailed) as error:
             raise PlanFailed(str(error)) from None
         except OSError as error:
-            raise PlanFailed(f"{self._plans_dir}: {error.strerror}") from None
+            place = error.filename or self._plans_dir
+            raise PlanFailed(f"{place}: {error.strerror or error}") from None
 
-    def _prepare(self, database: str, target: Target, policy: Migration, revision: str) -> Prepared:
+    def let_go(self, database: str) -> None:
+        """The database's run has ended: its copy may go. Safe when there was none."""
+        self._in_use.pop(database, None)
+
+    def _prepare(
+        self, database: str, target: Target, policy: Migration, revision: str, *, for_run: bool
+    ) -> Prepared:
         whole = read_tree(policy.alembic_ini)
         revisions = read_revisions(whole)
         wanted = resolve_target(revisions, revision)
@@ -104,11 +122,24 @@ class Planner:
         selected = select_revisions(revisions, seen.current, wanted)
         # Alembic executes every file it finds: later revisions stay out of what runs.
         tree = whole.without_versions_but(r.file for r in history_of(revisions, wanted))
-        copy = publish_copy(tree, self._plans_dir)
+        copy = self._copy(tree, database, for_run=for_run)
         plan = Plan(
             database, seen.current, wanted, heads_of(revisions), selected, tree.hashes(), {}
         )
         return Prepared(self._rendered(plan, tree, copy), target, policy, tree, copy, seen)
+
+    def _copy(self, tree: Tree, database: str, *, for_run: bool) -> Path:
+        """The tree's copy; a run marks it before it is made, so that nobody removes it between."""
+        if for_run:
+            self._in_use[database] = copy_name(tree)
+
+        def in_use() -> list[str]:
+            # A copy, because runs come and go. A run may mend what only it is about to use.
+            return [
+                name for user, name in list(self._in_use.items()) if not for_run or user != database
+            ]
+
+        return publish_copy(tree, self._plans_dir, in_use)
 
     def _rendered(self, plan: Plan, tree: Tree, copy: Path) -> Plan:
         if not plan.revisions:

@@ -166,7 +166,7 @@ class Migrations:
         """
         with self._only_run_of(database):
             progress({"phase": "plan", "message": f"planning {database} to {revision}"})
-            prepared = self._prepare(database, revision)
+            prepared = self._prepare(database, revision, for_run=True)
             _refuse_changed(prepared.plan, content_hash)
             if not prepared.plan.revisions:
                 return None
@@ -185,9 +185,9 @@ class Migrations:
         """Once, when the process starts: mark what nobody carries out any more as interrupted."""
         return [self._recover(run) for run in self._parts.journal.unfinished()]
 
-    def _prepare(self, database: str, revision: str) -> Prepared:
+    def _prepare(self, database: str, revision: str, *, for_run: bool = False) -> Prepared:
         policy, target = self._configured(database)
-        return self._planner.prepare(database, target, policy, revision)
+        return self._planner.prepare(database, target, policy, revision, for_run=for_run)
 
     def _configured(self, database: str) -> tuple[Migration, Target]:
         if database not in self._targets:
@@ -213,6 +213,7 @@ class Migrations:
         try:
             yield
         finally:
+            self._planner.let_go(database)
             with self._idle:
                 del self._active[database]
                 self._idle.notify_all()

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -89,21 +89,31 @@ def read_tree(ini: Path) -> Tree:
     return Tree(ini.relative_to(root).as_posix(), scripts.relative_to(root).as_posix(), files)
 
 
-def publish_copy(tree: Tree, folder: Path) -> Path:
+def copy_name(tree: Tree) -> str:
+    """The name of the folder that holds this tree's files, and no others."""
+    return hashlib.sha256(json.dumps(tree.hashes(), sort_keys=True).encode()).hexdigest()[:32]
+
+
+def publish_copy(tree: Tree, folder: Path, in_use: Callable[[], Collection[str]]) -> Path:
     """A folder under `folder` that holds exactly the tree's files; made when it is not there yet.
 
+    `in_use` gives the names of copies that runs under way execute: those are never removed.
+
     Raises:
+        TreeUnusable: the copy is in use and somebody changed it.
         OSError: it can't be written.
     """
     hashes = tree.hashes()
-    copy = folder / hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest()[:32]
+    copy = folder / copy_name(tree)
     with _publishing:
         if copy.exists() and differences(copy, hashes):
+            if copy.name in in_use():
+                raise TreeUnusable(f"{copy} was changed while a run uses it; plan again after it")
             shutil.rmtree(copy)  # somebody changed it: its name no longer says what is inside
         if not copy.exists():
             _write_copy(tree, copy)
         os.utime(copy)
-        _forget_old_copies(folder)
+        _forget_old_copies(folder, {copy.name, *in_use()})
     return copy
 
 
@@ -125,11 +135,12 @@ def _write_copy(tree: Tree, copy: Path) -> None:
     publish(partial, copy)
 
 
-def _forget_old_copies(folder: Path) -> None:
+def _forget_old_copies(folder: Path, kept: Collection[str]) -> None:
     copies = [path for path in folder.iterdir() if not path.name.startswith(".")]
     copies.sort(key=lambda path: path.stat().st_mtime, reverse=True)
     for old in copies[COPIES_KEPT:]:
-        shutil.rmtree(old, ignore_errors=True)
+        if old.name not in kept:
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def _script_location(ini: Path) -> Path:

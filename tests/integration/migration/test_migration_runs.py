@@ -1,5 +1,6 @@
 """Runs through the real child on a real PostgreSQL."""
 
+import os
 import threading
 import time
 from pathlib import Path
@@ -193,6 +194,23 @@ def test_a_copy_changed_between_plan_and_run_is_not_run(bench: Any, tmp_path: Pa
     assert bench.version() is None
     bench.backups.during = lambda: None
     assert bench.run().state == "done"
+
+
+def test_plans_made_during_a_run_leave_its_copy_alone(bench: Any, tmp_path: Path) -> None:
+    path = bench.tree.add(TABLE)
+    whole = path.read_text()
+
+    def many_plans() -> None:
+        (copy,) = (tmp_path / "plans").iterdir()
+        os.utime(copy, (0, 0))
+        for number in range(22):
+            path.write_text(f"{whole}# {number}\n")
+            bench.migrations.plan("shippyar")
+
+    bench.backups.during = many_plans
+    assert bench.run().state == "done"
+    bench.migrations.plan("shippyar")
+    assert len(list((tmp_path / "plans").iterdir())) == 20
 
 
 def test_unknown_prefix_and_relative_revisions_are_refused(bench: Any) -> None:

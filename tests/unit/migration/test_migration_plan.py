@@ -250,22 +250,37 @@ def test_an_unusable_tree_is_one_line(on_disk: Path, ini: str | None, said: str)
 
 def test_a_copy_is_named_by_content_and_mended(on_disk: Path, tmp_path: Path) -> None:
     tree = read_tree(on_disk / "alembic.ini")
-    copy = publish_copy(tree, tmp_path / "plans")
-    assert publish_copy(tree, tmp_path / "plans") == copy
+    copy = publish_copy(tree, tmp_path / "plans", list)
+    assert publish_copy(tree, tmp_path / "plans", list) == copy
     assert differences(copy, tree.hashes()) == []
     (copy / "env.py").write_text("print('changed')")
     (copy / "versions" / "extra.py").write_text("")
     (copy / "versions" / "001_x.py").unlink()
     assert differences(copy, tree.hashes()) == ["env.py", "versions/001_x.py", "versions/extra.py"]
-    assert publish_copy(tree, tmp_path / "plans") == copy
+    assert publish_copy(tree, tmp_path / "plans", list) == copy
     assert differences(copy, tree.hashes()) == []
     (on_disk / "env.py").write_text("changed = 1")
-    assert publish_copy(read_tree(on_disk / "alembic.ini"), tmp_path / "plans") != copy
+    assert publish_copy(read_tree(on_disk / "alembic.ini"), tmp_path / "plans", list) != copy
 
 
 def test_old_copies_are_forgotten(tmp_path: Path) -> None:
     for number in range(25):
         tree = Tree("a.ini", ".", {"a.ini": str(number).encode()})
-        newest = publish_copy(tree, tmp_path)
+        newest = publish_copy(tree, tmp_path, list)
     assert len(list(tmp_path.iterdir())) == 20
     assert newest.exists()
+
+
+def test_the_copy_of_a_run_under_way_is_never_removed(tmp_path: Path) -> None:
+    tree = Tree("a.ini", ".", {"a.ini": b"of the run"})
+    running = publish_copy(tree, tmp_path, list)
+    for number in range(25):
+        other = Tree("a.ini", ".", {"a.ini": str(number).encode()})
+        publish_copy(other, tmp_path, lambda: [running.name])
+    assert differences(running, tree.hashes()) == []
+    (running / "a.ini").write_text("changed")
+    with pytest.raises(TreeUnusable, match=f"{running.name} was changed while a run uses it"):
+        publish_copy(tree, tmp_path, lambda: [running.name])
+    assert running.exists()
+    publish_copy(other, tmp_path, list)
+    assert not running.exists()
