@@ -78,7 +78,9 @@ def take_backup(shop: Workshop, target: Target, planned: Backup, progress: Progr
     except Busy as busy:
         raise BackupBusy(f"a {name} is being made already ({busy}); wait for its end") from None
     except OSError as error:
-        raise BackupFailed(f"{name}: {one_line(error)}") from None
+        reason = f"{name}: {_reason(error)}"
+        _note_unlocked(shop, planned, reason)
+        raise BackupFailed(reason) from None
 
 
 class _Attempt:
@@ -231,6 +233,16 @@ class _Attempt:
             self._shop.catalog.move(self._backup, failed)
         except SQLAlchemyError as error:
             log.error("backup.unrecorded", id=self._backup.id, reason=one_line(error))
+
+
+def _note_unlocked(shop: Workshop, planned: Backup, reason: str) -> None:
+    """A folder that can't be used is a failure like any other: it leaves a row that says so."""
+    failed = replace(moved(planned, "failed", reason), finished_at=shop.clock.now())
+    try:
+        if shop.catalog.get(planned.id) is None:
+            shop.catalog.add(failed)
+    except SQLAlchemyError as error:
+        log.error("backup.unrecorded", id=planned.id, reason=one_line(error))
 
 
 def _reason(error: Exception) -> str:

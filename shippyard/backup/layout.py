@@ -72,7 +72,7 @@ class Layout:
             os.scandir(folder).close()
             os.stat(f"{folder}/.")  # noqa: PTH116  a Path drops the dot, which asks for entry
         except OSError as error:
-            return f"{folder}: {error.strerror}"
+            return f"{folder}: {error.strerror or error}"
         return None
 
     def prepare(self, database: str, relied_on: Collection[str] = ()) -> None:

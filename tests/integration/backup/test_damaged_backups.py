@@ -2,7 +2,7 @@
 
 import errno
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 from structlog.testing import capture_logs
@@ -142,6 +142,32 @@ def test_a_disk_that_is_away_changes_nothing(
 
 def _denied(path: object) -> NoReturn:
     raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+
+@pytest.mark.parametrize("call", ["is_dir", "mkdir", "iterdir"])
+def test_an_unreadable_folder_is_one_line(
+    yard: Yard, shop: Target, call: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def denied_below_root(path: Path, *rest: Any, **more: Any) -> Any:
+        return _denied(path) if path.is_relative_to(yard.root) else real(path, *rest, **more)
+
+    real = getattr(Path, call)
+    if call != "mkdir":
+        yard.service.run("shop", "schema", "manual")
+        yard.clock.advance(60)
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, call, denied_below_root)
+        yard.service.recover()
+        yard.service.prune(apply=True)
+        assert yard.service.newest("shop") is None
+        if call == "iterdir":
+            return
+        with pytest.raises(BackupFailed, match=r"dump backup of shop: .*Permission denied") as said:
+            yard.service.run("shop", "dump", "manual")
+    assert "\n" not in str(said.value)
+    failed = yard.service.history("shop")[0]
+    assert (failed.state, failed.error) == ("failed", str(said.value))
+    assert yard.outcomes[-1] == ("shop", "dump", str(said.value))
 
 
 def test_what_is_marked_for_deletion_waits_for_its_disk(yard: Yard, shop: Target) -> None:
