@@ -114,7 +114,7 @@ def test_only_published_ones_are_decided_on() -> None:
 
 # Random histories against rules written a second time, in another way.
 
-HISTORIES = 2000
+HISTORIES = 1000
 STATES = cast("list[BackupState]", ["published"] * 24 + ["drilled", "failed", "deleted", "damaged"])
 
 
