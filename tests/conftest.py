@@ -10,6 +10,7 @@ from typing import Protocol, TypeVar
 
 import psycopg
 import pytest
+import structlog
 from psycopg import sql
 
 from shippyard.host.process import Processes
@@ -41,6 +42,19 @@ class FakeClock:
 
 class Eventually(Protocol):
     def __call__(self, condition: Callable[[], T], timeout_s: float = 10.0) -> T: ...
+
+
+@pytest.fixture(scope="session", autouse=True)
+def plain_logs() -> None:
+    """Log lines as JSON: drawing tracebacks for nobody takes a tenth of the unit tests' time."""
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(default=str),
+        ]
+    )
 
 
 @pytest.fixture(scope="session")
