@@ -12,8 +12,8 @@ from pathlib import Path
 from proofs.rig import DATABASE, Block, Document, Rig, rig
 from proofs.table import Context, Outcome
 from proofs.waiting import seconds_until, until
-from proofs.witness import Page
 from shippyard.control.client import CallFailed, Client, DaemonUnreachable
+from shippyard.setup.receiver import Page
 
 STOP_GOAL_S = 10.0
 DUMP_TIMEOUT_S = 120.0

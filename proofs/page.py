@@ -6,7 +6,7 @@ from typing import Any
 
 from proofs.rig import Block, Rig, rig
 from proofs.table import Context, Outcome
-from proofs.witness import Page
+from shippyard.setup.receiver import Page
 
 PAGE_GOAL_S = 13.0
 RESOLVE_GOAL_S = 5.0

@@ -5,77 +5,24 @@ They keep what arrives and when; they never answer for the daemon.
 
 import contextlib
 import itertools
-import json
 import socket
 import threading
 import time
-from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 from proofs.waiting import Late
+from shippyard.setup.receiver import Page, Receiver
 
 
-@dataclass(frozen=True)
-class Page:
-    """One message that reached the pager, and when by the monotonic clock."""
-
-    at: float
-    event: str
-    incident: dict[str, Any]
-
-
-class Pager:
-    """A webhook receiver that keeps what arrives."""
-
-    def __init__(self) -> None:
-        self._arrived = threading.Condition()
-        self.pages: list[Page] = []
-        pager = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                at = time.monotonic()
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                self.send_response(204)
-                self.end_headers()
-                pager.keep(Page(at, body["event"], body["incident"]))
-
-            def log_message(self, *_: Any) -> None:
-                """What arrived is kept, not logged."""
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_address[1]}/page"
-        threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True).start()
-
-    def keep(self, page: Page) -> None:
-        """One more message."""
-        with self._arrived:
-            self.pages.append(page)
-            self._arrived.notify_all()
-
-    def of(self, rule: str, event: str, since: float) -> list[Page]:
-        """What arrived of one rule and event from `since` on."""
-        return [
-            page
-            for page in self.pages
-            if page.at >= since and (page.incident["rule"], page.event) == (rule, event)
-        ]
+class Pager(Receiver):
+    """The demo's receiver, for which being late is a row that falls short."""
 
     def wait_for(self, rule: str, event: str, since: float, timeout_s: float) -> Page:
         """The first such message; `Late` when none came in time."""
-        deadline = time.monotonic() + timeout_s
-        with self._arrived:
-            while not (found := self.of(rule, event, since)):
-                if not self._arrived.wait(max(0.0, deadline - time.monotonic())):
-                    raise Late(f"no {event} of {rule}: not within {timeout_s:g} s")
-        return found[0]
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
+        page = super().wait_for(rule, event, since, timeout_s)
+        if page is None:
+            raise Late(f"no {event} of {rule}: not within {timeout_s:g} s")
+        return page
 
 
 class ServiceManager:

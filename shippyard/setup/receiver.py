@@ -39,16 +39,22 @@ class Receiver:
         """Where to send pages."""
         return f"http://127.0.0.1:{self._server.server_address[1]}/page"
 
+    def of(self, rule: str, event: str, since: float) -> list[Page]:
+        """Pages of `rule` and `event` that arrived from `since` on."""
+        return [
+            page
+            for page in self._pages
+            if page.at >= since and (page.incident.get("rule"), page.event) == (rule, event)
+        ]
+
     def wait_for(self, rule: str, event: str, since: float, timeout_s: float) -> Page | None:
-        """The first page of `rule` and `event` that arrived after `since`; None at the deadline."""
+        """The first such page; None when none came in time."""
         deadline = time.monotonic() + timeout_s
         with self._arrived:
-            while True:
-                for page in self._pages:
-                    if (page.incident.get("rule"), page.event) == (rule, event) and page.at > since:
-                        return page
+            while not (found := self.of(rule, event, since)):
                 if not self._arrived.wait(max(0.0, deadline - time.monotonic())):
                     return None
+        return found[0]
 
     def close(self) -> None:
         """Stop listening."""
