@@ -43,12 +43,3 @@ def stopping(status: str) -> bool:
 def feed_watchdog(status: str) -> bool:
     """Prove to systemd that the daemon lives."""
     return notify(f"WATCHDOG=1\nSTATUS={status}")
-
-
-def watchdog_interval_s() -> float | None:
-    """How often systemd wants proof; None when it wants none (sd_watchdog_enabled(3))."""
-    usec = os.environ.get("WATCHDOG_USEC", "")
-    pid = os.environ.get("WATCHDOG_PID", "")
-    if not usec.isdigit() or (pid and pid != str(os.getpid())):
-        return None
-    return int(usec) / 1_000_000
