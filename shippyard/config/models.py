@@ -87,6 +87,8 @@ class Login(Model):
 class Database(Model):
     """One database that is guarded. `cluster` names the server it is in.
 
+    The `ssl*` settings are libpq's, and hold for every login.
+
     Checks of a whole server are asked once per cluster, through its first database here.
     """
 
@@ -96,6 +98,9 @@ class Database(Model):
     port: int = Field(5432, ge=1, le=65535)
     dbname: str
     sslmode: Literal["disable", "prefer", "require", "verify-ca", "verify-full"] = "prefer"
+    sslrootcert: Path | None = None
+    sslcert: Path | None = None
+    sslkey: Path | None = None
     criticality: Criticality = "normal"
     monitor: Login
     backup: Login
@@ -141,7 +146,7 @@ class Health(Model):
     """How databases are polled. `checks_dir` holds the operator's own checks."""
 
     checks_dir: Path | None = None
-    connect_timeout_s: float = Field(3.0, gt=0, le=30)
+    connect_timeout_s: float = Field(3.0, ge=2, le=9)
     reconnect_max_s: float = Field(15.0, gt=0, le=600)
     checks: dict[str, CheckOverride] = {}
 

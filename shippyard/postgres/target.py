@@ -22,6 +22,9 @@ class Target:
     sslmode: str = "prefer"
     passfile: Path | None = None
     password: str | None = field(default=None, repr=False)
+    sslrootcert: Path | None = None
+    sslcert: Path | None = None
+    sslkey: Path | None = None
 
     def conninfo(self) -> dict[str, Any]:
         """Keyword arguments for libpq."""
@@ -32,11 +35,9 @@ class Target:
             "user": self.user,
             "sslmode": self.sslmode,
         }
-        if self.passfile:
-            info["passfile"] = str(self.passfile)
         if self.password:
             info["password"] = self.password
-        return info
+        return info | self._files()
 
     def arguments(self) -> list[str]:
         """Arguments for pg_dump and its siblings; they never ask for a password."""
@@ -51,11 +52,19 @@ class Target:
     def environment(self) -> dict[str, str]:
         """What libpq programs need beside the arguments."""
         env = {"PGSSLMODE": self.sslmode, "PGCONNECT_TIMEOUT": "10"}
-        if self.passfile:
-            env["PGPASSFILE"] = str(self.passfile)
         if self.password:
             env["PGPASSWORD"] = self.password
-        return env
+        return env | {f"PG{name.upper()}": path for name, path in self._files().items()}
+
+    def _files(self) -> dict[str, str]:
+        """The files that are set, by libpq's name; its variable is that name in capitals."""
+        files = {
+            "passfile": self.passfile,
+            "sslrootcert": self.sslrootcert,
+            "sslcert": self.sslcert,
+            "sslkey": self.sslkey,
+        }
+        return {name: str(path) for name, path in files.items() if path}
 
     def __str__(self) -> str:
         return f"{self.user}@{self.host}:{self.port}/{self.dbname}"
@@ -69,11 +78,14 @@ def target_of(database: Database, login: Login) -> Target:
     """
     secret = read_secret(login.password_credential) if login.password_credential else None
     return Target(
-        database.host,
-        database.port,
-        database.dbname,
-        login.user,
-        database.sslmode,
-        login.passfile,
-        secret,
+        host=database.host,
+        port=database.port,
+        dbname=database.dbname,
+        user=login.user,
+        sslmode=database.sslmode,
+        passfile=login.passfile,
+        password=secret,
+        sslrootcert=database.sslrootcert,
+        sslcert=database.sslcert,
+        sslkey=database.sslkey,
     )
