@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterable
 
 GENERATED_ID = re.compile(r"[0-9a-f]{12}")  # what Alembic makes up when no id is given
-MAX_SLUG_CHARS = 60
+MAX_SLUG_CHARS = 60  # alembic.ini's truncate_slug_length
+SLUG = r"[a-z0-9][a-z0-9_]*"  # Alembic leaves a "_" at the end of what it cuts
 
 
 def next_number(taken: Iterable[str]) -> str:
@@ -18,7 +19,7 @@ def next_number(taken: Iterable[str]) -> str:
 def slug_of(description: str) -> str:
     """The words of a description as they stand in a file name."""
     words = re.findall(r"[a-z0-9]+", description.lower())
-    slug = words[0] if words else ""
+    slug = words[0][:MAX_SLUG_CHARS] if words else ""
     for word in words[1:]:
         if len(slug) + 1 + len(word) > MAX_SLUG_CHARS:
             break
@@ -36,10 +37,8 @@ def problem_with_id(given: str, taken: Iterable[str]) -> str | None:
 
 def problem_with_file(file: str, revision: str, description: str) -> str | None:
     """What is wrong with a revision's file name, or None; names the right one."""
-    if re.fullmatch(re.escape(revision) + r"_[a-z0-9]+(_[a-z0-9]+)*\.py", file) and re.fullmatch(
-        r"\d{3,}", revision
-    ):
-        return None
     if not re.fullmatch(r"\d{3,}", revision):
         return f"{file}: its revision is {revision!r}; revisions are numbered: 001, 002, …"
+    if re.fullmatch(rf"{revision}_{SLUG}\.py", file):
+        return None
     return f"{file}: rename it to {revision}_{slug_of(description) or 'what_it_does'}.py"

@@ -1,4 +1,7 @@
-"""Gate: revision files are called `{version}_{description}.py`, so that a listing is a history."""
+"""Gate: revision files are called `{version}_{description}.py`, so that a listing is a history.
+
+The tree that we ship says the same by itself, in its own naming.py: neither can import the other.
+"""
 
 import re
 from pathlib import PurePosixPath
@@ -7,7 +10,8 @@ from shippyard.migration.facts import Facts
 from shippyard.migration.gates.verdict import Verdict
 from shippyard.migration.plan import Revision
 
-SLUG_MAX = 40
+MAX_SLUG_CHARS = 60
+SLUG = r"[a-z0-9][a-z0-9_]*"
 
 
 def naming(facts: Facts) -> Verdict:
@@ -21,10 +25,19 @@ def naming(facts: Facts) -> Verdict:
 
 def right_name(revision: Revision) -> str:
     """What a revision's file should be called."""
-    words = "_".join(re.findall(r"\w+", revision.doc.lower(), re.ASCII)) or "describe_it"
-    return f"{revision.revision}_{words[:SLUG_MAX].rstrip('_')}.py"
+    return f"{revision.revision}_{_slug_of(revision.doc) or 'what_it_does'}.py"
+
+
+def _slug_of(description: str) -> str:
+    words = re.findall(r"[a-z0-9]+", description.lower())
+    slug = words[0][:MAX_SLUG_CHARS] if words else ""
+    for word in words[1:]:
+        if len(slug) + 1 + len(word) > MAX_SLUG_CHARS:
+            break
+        slug += f"_{word}"
+    return slug
 
 
 def _well_named(revision: Revision) -> bool:
-    pattern = re.escape(revision.revision) + r"_[a-z0-9][a-z0-9_]*\.py"
+    pattern = rf"{re.escape(revision.revision)}_{SLUG}\.py"
     return re.fullmatch(pattern, PurePosixPath(revision.file).name) is not None

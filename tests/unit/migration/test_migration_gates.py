@@ -143,8 +143,8 @@ def test_unknown_blocks_when_policy_says_so() -> None:
     ("doc", "name"),
     [
         ("Add user's e-mail, v2.", "002_add_user_s_e_mail_v2.py"),
-        ("", "002_describe_it.py"),
-        ("word " * 30, "002_word_word_word_word_word_word_word_word.py"),
+        ("", "002_what_it_does.py"),
+        ("word " * 30, "002_" + "word_" * 11 + "word.py"),
     ],
 )
 def test_the_right_name_is_said(doc: str, name: str) -> None:

@@ -1,10 +1,14 @@
 """How revisions are numbered and their files called."""
 
 import importlib.util
+from configparser import ConfigParser
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from shippyard.migration.gates.naming import MAX_SLUG_CHARS, SLUG, right_name
+from shippyard.migration.plan import Revision
 
 MIGRATIONS = Path(__file__).parents[3] / "migrations"
 
@@ -35,6 +39,7 @@ def test_the_next_number_follows_the_highest(
         ("Add user preferences", "add_user_preferences"),
         ("  users.email: drop it!  ", "users_email_drop_it"),
         ("word " * 40, "word_" * 11 + "word"),
+        ("x" * 70, "x" * 60),
         ("…", ""),
     ],
 )
@@ -48,7 +53,9 @@ def test_only_the_next_number_may_be_chosen(naming: ModuleType) -> None:
     assert problem == "the next revision is 003, not 007; leave --rev-id out"
 
 
-@pytest.mark.parametrize("file", ["004_add_thing.py", "004_a.py", "004_email_v2.py"])
+@pytest.mark.parametrize(
+    "file", ["004_add_thing.py", "004_a.py", "004_email_v2.py", "004_cut_by_alembic_.py"]
+)
 def test_a_well_named_file_is_fine(naming: ModuleType, file: str) -> None:
     assert naming.problem_with_file(file, "004", "Add thing") is None
 
@@ -64,3 +71,27 @@ def test_a_misnamed_file_is_told_its_name(naming: ModuleType, file: str) -> None
 def test_a_revision_must_be_a_number(naming: ModuleType) -> None:
     problem = naming.problem_with_file("1a2b_add.py", "1a2b", "Add")
     assert problem == "1a2b_add.py: its revision is '1a2b'; revisions are numbered: 001, 002, …"
+
+
+def named(file: str, description: str) -> Revision:
+    return Revision("004", ("003",), (), f"versions/{file}", description, reversible=True)
+
+
+@pytest.mark.parametrize(
+    "description",
+    ["Add user's e-mail, v2.", "snake_case stays", "Größe", "", "…", "word " * 40, "x" * 70],
+)
+def test_the_tree_and_the_gate_tell_the_same_name(naming: ModuleType, description: str) -> None:
+    right = right_name(named("wrong.py", description))
+    assert naming.problem_with_file("wrong.py", "004", description) == (
+        f"wrong.py: rename it to {right}"
+    )
+    assert naming.problem_with_file(right, "004", description) is None
+
+
+def test_the_tree_the_gate_and_alembic_have_one_pattern_and_one_limit(naming: ModuleType) -> None:
+    ini = ConfigParser()
+    ini.read(MIGRATIONS / "alembic.ini", encoding="utf-8")
+    limit = ini.getint("alembic", "truncate_slug_length")
+    assert limit == naming.MAX_SLUG_CHARS == MAX_SLUG_CHARS
+    assert naming.SLUG == SLUG
