@@ -11,6 +11,9 @@ from shippyard.cli.output import duration, print_json, print_table, size, when
 
 COLUMNS = ("id", "database", "kind", "state", "reason", "started", "took", "size", "error")
 
+PROOFS = {"dump": "hash and full decode agree", "schema": "hash and end mark agree"}
+"""What a verification that found nothing wrong has proved, by kind."""
+
 
 @click.group(epilog=EXIT_CODES_HELP)
 @asks
@@ -48,8 +51,7 @@ def _by_last_size(
     sizes = {each["kind"]: each["size_bytes"] for each in reversed(past)}
 
     def estimate(fields: Mapping[str, Any]) -> Mapping[str, Any]:
-        # An id is time-kind-random.
-        kind = str(fields.get("id", "--")).split("-")[1]
+        kind = _kind_of(str(fields.get("id", "--")))
         return {**fields, "kind": kind, "expected_bytes": sizes.get(kind)}
 
     return estimate
@@ -60,7 +62,7 @@ def _by_last_size(
 @click.option("--all", "include_all", is_flag=True, help="Also failed and deleted ones.")
 @asks
 def list_backups(asking: Asking, database: str | None, *, include_all: bool) -> None:
-    """List the backups that count: decoded, hashed and published.
+    """List the backups that count: verified and published.
 
     \b
     Example:
@@ -89,7 +91,9 @@ def show(asking: Asking, backup_id: str) -> None:
 @click.argument("backup_id", metavar="ID")
 @asks
 def verify(asking: Asking, backup_id: str) -> None:
-    """Read a backup again, compare its hashes and decode all of it.
+    """Read a backup again and say what is wrong with it.
+
+    Its hash is compared; all of a dump is decoded, and a schema must have its end mark.
 
     \b
     Example:
@@ -137,9 +141,13 @@ def _draw_verified(answer: dict[str, Any]) -> None:
     for problem in answer["problems"]:
         click.secho(f"! {problem}", fg="red")
     if answer["ok"]:
-        click.echo(
-            f"{answer['id']}: hashes and full decode agree ({duration(answer['elapsed_s'])})"
-        )
+        proof = PROOFS[_kind_of(answer["id"])]
+        click.echo(f"{answer['id']}: {proof} ({duration(answer['elapsed_s'])})")
+
+
+def _kind_of(backup_id: str) -> str:
+    """A backup's id is time-kind-random."""
+    return backup_id.split("-")[1]
 
 
 def _draw_decisions(answer: dict[str, Any]) -> None:

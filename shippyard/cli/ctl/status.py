@@ -13,7 +13,10 @@ from shippyard.cli.output import duration, print_table, size, when
 @click.command(epilog=EXIT_CODES_HELP)
 @asks
 def status(asking: Asking) -> None:
-    """Show the daemon, its databases, newest backups, open incidents and next jobs.
+    """Show what is wrong, each database's newest backups and last run, and open incidents.
+
+    What is wrong: loops that are stuck, databases that are down, backups that are missing or late,
+    jobs that failed. When jobs are due says `shippyard ctl jobs`.
 
     \b
     Example:
