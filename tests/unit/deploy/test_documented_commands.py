@@ -10,7 +10,7 @@ import pytest
 from shippyard.cli.main import cli
 
 ROOT = Path(__file__).parents[3]
-MANUALS = ("docs/runbooks.md", "docs/configuration.md", "CONTRIBUTING.md")
+MANUALS = ("docs/runbooks.md", "docs/configuration.md", "docs/install.md", "CONTRIBUTING.md")
 COMMAND = re.compile(r"`(shippyard (?:ctl|config|run|demo)\b[^`]*)`")
 
 
