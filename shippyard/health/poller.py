@@ -82,6 +82,7 @@ class Poller:
         self._reconnect_max_s = reconnect_max_s
         self._board = Board(database.name, database.cluster)
         self._stop = threading.Event()
+        self._stop_by = 0.0
         self._thread: threading.Thread | None = None
         self._session: Session | None = None
         self._due: dict[str, float] = {}
@@ -99,14 +100,26 @@ class Poller:
         )
         self._thread.start()
 
-    def stop(self) -> None:
-        """End the loop; a query in flight is cut off. Nothing of this database is shown after."""
-        self._stop.set()
+    def begin_stop(self) -> None:
+        """Tell the loop to end and cut off a query in flight; waits for nothing."""
+        if not self._stop.is_set():
+            self._stop_by = self._clock.monotonic() + JOIN_S
+            self._stop.set()
         session = self._session
         if session is not None:
             session.sever()
-        if self._thread is not None:
-            self._thread.join(JOIN_S)
+
+    def stop(self) -> None:
+        """End the loop. Nothing of this database is shown after, till another poller shows it.
+
+        A thread that hangs in connecting is left behind `JOIN_S` after the first word of stopping,
+        so that many told together end together; it shows nothing when it comes back.
+        """
+        self.begin_stop()
+        thread, self._thread = self._thread, None
+        if thread is None:
+            return  # never started, or stopped before: what is shown now is another poller's
+        thread.join(max(0.0, self._stop_by - self._clock.monotonic()))
         self._withdraw_all()
         self._forget_gauges()
 
@@ -171,11 +184,14 @@ class Poller:
         self._answered_at = self._clock.monotonic()
         if self._stop.is_set():
             return
+        if not self._board.up:
+            self._mark_up(session)
+        # Last, for it may take long, and stopping may have ended meanwhile.
         if self._clears_owed:
             self._clears_owed -= 1
             self._tell_reach(None)
-        if self._board.up:
-            return
+
+    def _mark_up(self, session: Session) -> None:
         self._failures = 0
         self._board.came_up(session.server_version)
         self._metrics.database_up.labels(self._database.name).set(1)
@@ -187,14 +203,15 @@ class Poller:
         if self._session is not None:
             self._session.close()
             self._session = None
+        if self._stop.is_set():
+            return  # what is shown by now may be the next poller's
         self._withdraw_all()
         self._failures += 1
-        if self._failures == 1 and not self._stop.is_set():
+        if self._failures == 1:
             log.warning("health.connection_lost", database=self._database.name, error=error)
         self._board.went_down(error)
-        if not self._stop.is_set():
-            self._clears_owed = CLEARS
-            self._tell_reach(Finding(f"{self._database.name} does not answer: {error}", {}))
+        self._clears_owed = CLEARS
+        self._tell_reach(Finding(f"{self._database.name} does not answer: {error}", {}))
         # Not cryptographic: it only keeps daemons from coming back all at once.
         self._pause(pause_s(self._failures, self._reconnect_max_s, random.random()))  # noqa: S311
 

@@ -91,6 +91,8 @@ def test_stopping_cuts_off_a_query_in_flight(
     ):
         eventually(lambda: admin.execute(running).fetchone())
         began = time.monotonic()
+        watch.poller.begin_stop()
+        assert time.monotonic() - began < 0.2
         watch.poller.stop()
         assert time.monotonic() - began < 2
         assert watch.series() == []

@@ -1,5 +1,6 @@
 """The poller's turns, one at a time, against a session that does as told."""
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -74,21 +75,27 @@ class House:
         self.observed: list[Observation] = []
         self.beats = 0
         self.pauses: list[float] = []
-        self.poller = Poller(
+        self.checks = checks
+        self.poller = self.another()
+
+    def another(self) -> Poller:
+        """A poller of the same database, as a reload makes one."""
+        made = Poller(
             DATABASE,
             Target("/nowhere", 5432, "shop", "m"),
-            checks,
+            self.checks,
             exposition=self.exposition,
             metrics=self.metrics,
             observe=self.observed.append,
-            live=LiveHealth([DATABASE], clock),
-            clock=clock,
+            live=LiveHealth([DATABASE], self.clock),
+            clock=self.clock,
             beat=self._beat,
             runs_instance_checks=True,
             connect_timeout_s=3,
             reconnect_max_s=15,
         )
-        self.poller._stop.wait = self._wait  # type: ignore[method-assign]  # time is ours
+        made._stop.wait = self._wait  # type: ignore[method-assign]  # time is ours
+        return made
 
     def _beat(self) -> None:
         self.beats += 1
@@ -320,6 +327,103 @@ def test_stopping_is_fine_before_starting_and_twice_and_leaves_no_gauges(house: 
     made = house(check("a"), a=[{"value": 1}])
     made.poller.stop()
     made.poller.stop()
+    assert made.count("database_up") is None
+
+
+def taken_over(made: House, old: Poller) -> None:
+    """The old poller is told to stop, and the next one shows its samples."""
+    old.begin_stop()
+    made.poller = made.another()
+    made.run_for(1)
+    assert made.shown("a_things{")
+
+
+@pytest.mark.parametrize("error", [Unreachable("timeout expired"), RuntimeError("defect")])
+def test_a_stopped_pollers_late_failure_takes_nothing_from_the_next_one(
+    house: Build, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    made = house(check("a", 1), a=[{"value": 7}])
+    old = made.poller
+
+    def late(*_: Any, **__: Any) -> ScriptedSession:
+        monkeypatch.setattr(poller_module, "open_session", made.open)
+        taken_over(made, old)
+        raise error
+
+    monkeypatch.setattr(poller_module, "open_session", late)
+    old._run()
+    assert made.shown("a_things{")
+    assert made.count("database_up") == 1
+    assert all(seen.finding is None for seen in made.observed_of("unreachable"))
+
+
+def test_a_stopped_poller_whose_query_is_cut_off_only_closes_its_session(house: Build) -> None:
+    made = house(check("a", 1), a=[{"value": 7}])
+    made.run_for(1)
+    old, session = made.poller, made.session
+    taken_over(made, old)
+    old._went_down("cut off")
+    assert session.closed
+    assert made.shown("a_things{")
+    assert made.count("database_up") == 1
+
+
+def test_what_is_told_when_stopping_began_is_not_shown_after(house: Build) -> None:
+    made = house(check("a", 1), a=[{"value": 7}])
+    made.poller._observe = lambda _: made.poller.begin_stop()
+    made.run_for(0.005)
+    made.poller._turn()
+    assert not made.shown("a_things{")
+    assert made.count("check_last_success_timestamp_seconds", check="a") is None
+
+
+def test_stopping_again_takes_nothing_from_the_next_one(house: Build) -> None:
+    made = house(check("a", 1), a=[{"value": 7}])
+    old = made.poller
+    old.start()
+    old.stop()
+    assert made.count("database_up") is None
+    taken_over(made, old)
+    old.stop()
+    assert made.shown("a_things{")
+    assert made.count("database_up") == 1
+
+
+def test_many_told_to_stop_hang_together_no_longer_than_one(
+    house: Build, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = house(check("a"), a=[{"value": 7}])
+    let_go = threading.Event()
+
+    def hang(*_: Any, **__: Any) -> ScriptedSession:
+        assert let_go.wait(10)
+        raise Unreachable("timeout expired")
+
+    monkeypatch.setattr(poller_module, "open_session", hang)
+    waited: list[float | None] = []
+    pollers = [made.another() for _ in range(3)]
+    for poller in pollers:
+        poller.start()
+    threads = [poller._thread for poller in pollers]
+    for poller in pollers:
+        poller.begin_stop()
+    assert all(thread and thread.is_alive() for thread in threads)
+
+    def join(timeout: float | None = None) -> None:
+        waited.append(timeout)
+        clock.advance(timeout or 0.0)
+
+    for thread in threads:
+        assert thread
+        with monkeypatch.context() as patched:
+            patched.setattr(thread, "join", join)
+            pollers[threads.index(thread)].stop()
+    assert waited == [3.0, 0.0, 0.0]
+    let_go.set()
+    for thread in threads:
+        assert thread
+        thread.join(10)
+        assert not thread.is_alive()
     assert made.count("database_up") is None
 
 
