@@ -16,6 +16,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
+from prometheus_client import Gauge
 
 from shippyard.calendar.due import BadSchedule, Schedule, missed, next_due, parse_schedule
 from shippyard.calendar.jobs import OUTCOMES, Job, JobLog, JobRun, Outcome
@@ -71,6 +72,7 @@ class Scheduler:
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._running: set[str] = set()
+        self._shown: set[str] = set()
         self._unrecorded: dict[int, _Ended] = {}
         self._timer = _timer_for(len(self._planned))
         self._thread = threading.Thread(target=self._turn, name="calendar", daemon=True)
@@ -90,8 +92,12 @@ class Scheduler:
         self._thread.start()
 
     def stop(self) -> None:
-        """Begin nothing more. What runs is not waited for; if it raises now, it was interrupted."""
+        """Begin nothing more. What runs is not waited for; if it raises now, it was interrupted.
+
+        The times of its jobs are shown no more: who comes next may not have them.
+        """
         self._stopping.set()
+        self._forget_times()
         if self._thread.is_alive():
             self._thread.join(STOP_TIMEOUT_S)
         if self._timer.running:
@@ -122,8 +128,7 @@ class Scheduler:
         self._log.begin_counting(name, now)
         for outcome in OUTCOMES:
             self._metrics.job_runs.labels(name, outcome)
-        if done_at := self._log.last_done(name):
-            self._metrics.job_last_success.labels(name).set(done_at.timestamp())
+        self._show_times(planned, now)
         self._timer.add_job(
             self._run,
             _DueTrigger(planned.schedule),
@@ -139,10 +144,31 @@ class Scheduler:
     def _wake_if_owed(self, planned: _Planned) -> None:
         now = self._clock.now()
         name = planned.job.name
-        due = next_due(planned.schedule, now)
-        self._metrics.job_next_due.labels(name).set(due.timestamp())
+        self._show_times(planned, now)
         if not self._is_running(name) and self._owed(planned, now):
             self._timer.modify_job(name, next_run_time=now)
+
+    def _show_times(self, planned: _Planned, now: datetime) -> None:
+        """As the log has them: work that a scheduler before this one began may have ended since."""
+        name = planned.job.name
+        self._show(self._metrics.job_next_due, name, next_due(planned.schedule, now))
+        if done_at := self._log.last_done(name):
+            self._show(self._metrics.job_last_success, name, done_at)
+
+    def _show(self, gauge: Gauge, name: str, at: datetime) -> None:
+        """Not once it stops: a job that left the configuration must not look overdue."""
+        with self._lock:
+            if not self._stopping.is_set():
+                self._shown.add(name)
+                gauge.labels(name).set(at.timestamp())
+
+    def _forget_times(self) -> None:
+        """Only what this scheduler has shown, and once: later it may be the next one's."""
+        with self._lock:
+            for name in self._shown:
+                self._metrics.job_next_due.remove(name)
+                self._metrics.job_last_success.remove(name)
+            self._shown.clear()
 
     def _owed(self, planned: _Planned, now: datetime) -> datetime | None:
         return missed(planned.schedule, self._log.newest(planned.job.name, now), now)
@@ -206,7 +232,7 @@ class Scheduler:
     def _count(self, name: str, ended: _Ended) -> None:
         self._metrics.job_runs.labels(name, ended.outcome).inc()
         if ended.outcome == "done":
-            self._metrics.job_last_success.labels(name).set(ended.at.timestamp())
+            self._show(self._metrics.job_last_success, name, ended.at)
 
     def _record_ended(self) -> None:
         """Write outcomes to the log; what can't be written now is tried again at the next look."""

@@ -108,6 +108,15 @@ def ended(scheduler: Scheduler) -> Callable[[], bool]:
     return lambda: bool((run := scheduler.describe()[0]["last"]) and run["finished_at"])
 
 
+def times(daemon: Daemon) -> tuple[float | None, float | None]:
+    """When the job is next due, and when it last ended well, as metrics have it."""
+    value = daemon.metrics.registry.get_sample_value
+    return (
+        value("shippyard_job_next_due_timestamp_seconds", {"job_name": "dump"}),
+        value("shippyard_job_last_success_timestamp_seconds", {"job_name": "dump"}),
+    )
+
+
 def test_a_first_start_runs_nothing(daemon: Daemon, eventually: Eventually) -> None:
     work = Work()
     with daemon.running(work) as scheduler:
@@ -138,14 +147,9 @@ def test_a_due_time_that_a_clock_step_jumped_over_is_worked_on_once(
             "outcome": "done",
             "detail": "took one",
         }
+        assert times(daemon)[1] == clock.now().timestamp()
     assert work.begun == 1
     assert daemon.counted("done") == 1
-    assert (
-        daemon.metrics.registry.get_sample_value(
-            "shippyard_job_last_success_timestamp_seconds", {"job_name": "dump"}
-        )
-        == clock.now().timestamp()
-    )
 
 
 def test_days_missed_while_down_are_made_up_by_one_run_of_the_newest(
@@ -349,6 +353,57 @@ def test_metrics_say_what_was_known_before_and_what_comes(
             == DUE.timestamp()
         )
         assert value("shippyard_job_runs_total", {"job_name": "dump", "outcome": "failed"}) == 0
+
+
+@pytest.fixture
+def done_before(daemon: Daemon, clock: FakeClock) -> float:
+    """The job ended well at this time, before the daemon's start."""
+    run_id = daemon.log.claim("dump", clock.now(), clock.now())
+    assert run_id is not None
+    daemon.log.finish(run_id, "done", "", clock.now())
+    return clock.now().timestamp()
+
+
+def test_a_stopped_scheduler_shows_no_times_and_the_next_one_shows_them_anew(
+    daemon: Daemon, done_before: float
+) -> None:
+    with daemon.running(Work()) as old:
+        assert times(daemon) == (DUE.timestamp(), done_before)
+        old.stop()
+        assert times(daemon) == (None, None)
+        old.look()
+        assert times(daemon) == (None, None)
+        never_started = daemon.scheduler(Work(), "15 2 * * *")
+        with daemon.running(Work(), reload=True):
+            old.stop()
+            never_started.stop()
+            assert times(daemon) == (DUE.timestamp(), done_before)
+    assert times(daemon) == (None, None)
+
+
+def test_work_that_outlives_its_scheduler_is_shown_by_the_next_one_alone(
+    daemon: Daemon, clock: FakeClock, eventually: Eventually
+) -> None:
+    work = Work(held=True)
+    with daemon.running(work) as old:
+        clock.advance(DAY_S)
+        eventually(lambda: work.begun)
+    work.let_go.set()
+    eventually(ended(old))
+    assert times(daemon) == (None, None)
+    assert daemon.counted("done") == 1
+    work.let_go.clear()
+    with daemon.running(work, reload=True) as old:
+        clock.advance(DAY_S)
+        eventually(lambda: work.begun == 2)
+        old.stop()
+        with daemon.running(Work(), reload=True):
+            before = times(daemon)[1]
+            clock.advance(60)
+            work.let_go.set()
+            eventually(ended(old))
+            eventually(lambda: times(daemon)[1] == clock.now().timestamp())
+            assert before == clock.now().timestamp() - DAY_S - 60
 
 
 def test_stopping_is_safe_before_the_start_twice_and_in_the_middle_of_work(
