@@ -3,26 +3,58 @@
 A gauge of what is unknown is removed, so that its absence can be alerted on.
 """
 
-import contextlib
+import threading
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from typing import Literal
 
 from shippyard.backup.catalog import Catalog
-from shippyard.backup.model import Backup, Kind
+from shippyard.backup.model import COUNTED, KINDS, Backup, Kind
 from shippyard.telemetry.metrics import Metrics
 
 OUTCOMES: tuple[Literal["published", "failed"], ...] = ("published", "failed")
 
 
-class Gauges:
-    """The backup metrics of every database."""
+_SHOWING = threading.Lock()
+"""One for all: the service of before a reload may still be ending a backup while the next one reads
+the catalog, and what was read first must not be shown last."""
 
-    def __init__(self, metrics: Metrics, catalog: Catalog) -> None:
+
+class Gauges:
+    """The backup metrics of `databases`; of others nothing is shown. Safe from any thread."""
+
+    def __init__(self, metrics: Metrics, catalog: Catalog, databases: Collection[str]) -> None:
         self._metrics = metrics
         self._catalog = catalog
+        self._databases = set(databases)
 
     def show(self, database: str, kind: Kind) -> None:
         """Set one database's gauges of one kind; its counters begin at zero."""
-        published = self._catalog.published(database, kind)
+        with _SHOWING:
+            if database in self._databases:
+                self._show(database, kind, self._catalog.published(database, kind))
+
+    def show_all(self) -> None:
+        """Set every gauge of every database, by one look at the catalog."""
+        with _SHOWING:
+            found: dict[tuple[str, str], list[Backup]] = defaultdict(list)
+            for backup in self._catalog.in_states(COUNTED):
+                found[backup.database, backup.kind].append(backup)
+            for database in self._databases:
+                for kind in KINDS:
+                    self._show(database, kind, found[database, kind])
+
+    def forget(self, databases: Iterable[str]) -> None:
+        """Remove the gauges of `databases`, and show nothing of them from now on."""
+        with _SHOWING:
+            for database in databases:
+                self._databases.discard(database)
+                for kind in KINDS:
+                    self._metrics.backup_count.remove(database, kind)
+                    self._show_none(database, kind)
+
+    def _show(self, database: str, kind: Kind, published: Sequence[Backup]) -> None:
+        """`published` is newest first."""
         self._metrics.backup_count.labels(database, kind).set(len(published))
         self._metrics.backup_deleted.labels(database, kind)
         for outcome in OUTCOMES:
@@ -53,5 +85,4 @@ class Gauges:
             self._metrics.backup_last_size,
             self._metrics.backup_last_duration,
         ):
-            with contextlib.suppress(KeyError):
-                gauge.remove(database, kind)
+            gauge.remove(database, kind)

@@ -21,7 +21,6 @@ from shippyard.backup.layout import Layout
 from shippyard.backup.lock import Busy, exclusive
 from shippyard.backup.manifest import Manifest, ManifestUnusable, read_manifest
 from shippyard.backup.model import (
-    KINDS,
     Backup,
     BackupFailed,
     BackupState,
@@ -95,7 +94,7 @@ class BackupService:
         self._on_outcome = on_outcome
         self._layout = Layout(config.backup.dir)
         self._catalog = Catalog(state)
-        self._gauges = Gauges(metrics, self._catalog)
+        self._gauges = Gauges(metrics, self._catalog, targets)
         self._unseen: Mapping[str, str] = {}
 
     def recover(self) -> Reconciled:
@@ -223,10 +222,19 @@ class BackupService:
         return Pruned(tuple(decisions), tuple(deleted))
 
     def refresh_metrics(self) -> None:
-        """Set the gauges to what the catalog says; what is unknown is absent."""
-        for database in self._config.databases:
-            for kind in KINDS:
-                self._gauges.show(database.name, kind)
+        """Set the gauges to what the catalog says; what is unknown is absent.
+
+        One read of the catalog and none of the disk. Fine at any time and again.
+        """
+        self._gauges.show_all()
+
+    def forget_metrics(self, databases: Iterable[str]) -> None:
+        """Remove the gauges of databases that left the configuration.
+
+        This service shows nothing of them after, though a backup of theirs may still be under way.
+        Counters stay: they are no less true.
+        """
+        self._gauges.forget(databases)
 
     def _target(self, database: str) -> Target:
         if database not in self._targets:
