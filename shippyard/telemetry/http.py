@@ -1,9 +1,11 @@
 """Owns the HTTP listener: `/metrics`, `/healthz`, `/readyz`, and 404 for everything else.
 
-Threaded, so that one slow reader never delays a scrape; answers come from memory. It is told what
-is true by callables and decides nothing itself.
+Threaded, so that one slow reader never delays a scrape, and bounded, so that many can't take all
+the memory; answers come from memory. It is told what is true by callables and decides nothing
+itself.
 """
 
+import contextlib
 import json
 import socket
 import threading
@@ -16,13 +18,20 @@ from wsgiref.types import StartResponse, WSGIEnvironment
 from shippyard.telemetry.exposition import CONTENT_TYPE
 
 REQUEST_TIMEOUT_S = 10
+REQUESTS_MAX = 32
+"""So many are served at once; one more is turned away."""
+
+BUSY = b"HTTP/1.0 503 Service Unavailable\r\nContent-Length: 18\r\n\r\ntoo many requests\n"
 
 Problems = Callable[[], list[str]]
 """What is wrong now, one line each; empty when all is well."""
 
 
 class HttpServer:
-    """Serves until stopped; stopping twice, or before starting, is fine."""
+    """Serves until stopped; stopping twice, or before starting, is fine.
+
+    `host` is an IPv4 address or a name for one, or an IPv6 address without brackets.
+    """
 
     def __init__(
         self, host: str, port: int, *, render: Callable[[], bytes], alive: Problems, ready: Problems
@@ -30,7 +39,7 @@ class HttpServer:
         app = _router(
             {"/metrics": _metrics(render), "/healthz": _state(alive), "/readyz": _state(ready)}
         )
-        self._server = make_server(host, port, app, _Server, _Handler)
+        self._server = make_server(host, port, app, _Server6 if ":" in host else _Server, _Handler)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.1,), name="http", daemon=True
         )
@@ -96,6 +105,34 @@ class _Server(ThreadingMixIn, WSGIServer):
     block_on_close = False
     request_queue_size = 64
 
+    def __init__(self, *args: Any) -> None:
+        self._places = threading.BoundedSemaphore(REQUESTS_MAX)
+        super().__init__(*args)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve in a thread, or turn away at once when all places are taken."""
+        if not self._places.acquire(blocking=False):
+            self._turn_away(request)
+            return
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread could be started
+            self._places.release()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """What the thread does; it gives its place back."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def _turn_away(self, request: Any) -> None:
+        with contextlib.suppress(OSError):
+            request.setblocking(False)  # a new connection takes so few bytes without waiting
+            request.sendall(BUSY)
+        self.shutdown_request(request)
+
     def server_bind(self) -> None:
         """Bind without the reverse DNS look-up of the standard library, which can hang."""
         # Connections of the last listener may linger: a reload must be able to bind again.
@@ -107,6 +144,10 @@ class _Server(ThreadingMixIn, WSGIServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A reader that went away is its own problem."""
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
 
 
 class _Handler(WSGIRequestHandler):

@@ -1,13 +1,16 @@
 """The listener answers from what it is told, and 404 elsewhere."""
 
+import contextlib
 import http.client
 import json
 import socket
+import threading
 from collections.abc import Iterator
 
 import pytest
 
-from shippyard.telemetry.http import HttpServer
+from shippyard.telemetry.http import REQUESTS_MAX, HttpServer
+from tests.conftest import Eventually
 
 problems: list[str] = []
 
@@ -53,3 +56,59 @@ def test_readiness_says_why_not(server: HttpServer) -> None:
 def test_a_reader_that_never_asks_delays_nobody(server: HttpServer) -> None:
     with socket.create_connection(server.address):
         assert get(server, "/metrics")[0] == 200
+
+
+def threads_of_requests() -> list[threading.Thread]:
+    return [t for t in threading.enumerate() if "process_request_thread" in t.name]
+
+
+def test_readers_have_so_many_places_and_get_them_back(
+    server: HttpServer, eventually: Eventually
+) -> None:
+    eventually(lambda: not threads_of_requests())
+    with contextlib.ExitStack() as readers:
+        for _ in range(REQUESTS_MAX):
+            readers.enter_context(socket.create_connection(server.address, timeout=5))
+        eventually(lambda: len(threads_of_requests()) == REQUESTS_MAX)
+        for _ in range(3):
+            with socket.create_connection(server.address, timeout=5) as one_more:
+                answer = one_more.makefile("rb").read()
+            assert answer.startswith(b"HTTP/1.0 503 ")
+            assert answer.endswith(b"\r\n\r\ntoo many requests\n")
+        assert len(threads_of_requests()) == REQUESTS_MAX
+    eventually(lambda: not threads_of_requests())
+    assert [get(server, "/metrics")[0] for _ in range(REQUESTS_MAX + 1)] == [200] * 33
+
+
+def test_a_place_is_given_back_when_no_thread_can_be_started(
+    server: HttpServer, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refused)
+        for _ in range(REQUESTS_MAX + 1):
+            with socket.create_connection(server.address, timeout=5) as turned_away:
+                assert turned_away.recv(1) == b""
+    assert get(server, "/metrics")[0] == 200
+
+
+def can_listen_on_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not can_listen_on_ipv6(), reason="this machine has no IPv6 loopback")
+def test_ipv6_addresses_are_listened_on() -> None:
+    made = HttpServer("::1", 0, render=lambda: b"x 1\n", alive=list, ready=list)
+    made.start()
+    try:
+        host, port = made.address
+        assert (host, port > 0) == ("::1", True)
+        assert get(made, "/metrics") == (200, b"x 1\n")
+    finally:
+        made.stop()
