@@ -50,19 +50,24 @@ ifeq ($(STRICT),1)
 	  apt-get install -y -qq --no-install-recommends $$missing >/dev/null; fi
 endif
 
-install: $(VENV)/.runtime ## install into PREFIX (default /opt/shippyard) with its unit; needs root
+install: ## install into PREFIX (default /opt/shippyard) with its unit; needs root
+	@case "$(PREFIX)" in /?*) ;; *) echo "PREFIX must be an absolute folder"; exit 2;; esac
+	@rm -rf build
 	@$(PYTHON) -m venv $(PREFIX)
 	@$(PREFIX)/bin/pip install -q --require-hashes -r requirements/runtime.txt
 	@$(PREFIX)/bin/pip install -q --no-deps --no-build-isolation .
 	@rm -rf $(PREFIX)/migrations $(PREFIX)/docs
 	@cp -r migrations docs $(PREFIX)/
-	@install -D -m 0644 systemd/shippyard.service /etc/systemd/system/shippyard.service
+	@ln -sf $(PREFIX)/bin/shippyard /usr/local/bin/shippyard
+	@sed 's|/opt/shippyard|$(PREFIX)|g' systemd/shippyard.service \
+	  | install -D -m 0644 /dev/stdin /etc/systemd/system/shippyard.service
 	@install -D -m 0644 systemd/sysusers.d/shippyard.conf /etc/sysusers.d/shippyard.conf
 	@install -D -m 0644 systemd/tmpfiles.d/shippyard.conf /etc/tmpfiles.d/shippyard.conf
 	@systemd-sysusers shippyard.conf
 	@systemd-tmpfiles --create shippyard.conf
 	@test -e /etc/shippyard/shippyard.toml || \
-	  install -m 0640 -g shippyard config/production.toml /etc/shippyard/shippyard.toml
+	  sed 's|/opt/shippyard|$(PREFIX)|g' config/production.toml \
+	  | install -m 0640 -g shippyard /dev/stdin /etc/shippyard/shippyard.toml
 	@echo "edit /etc/shippyard/shippyard.toml, then: systemctl enable --now shippyard"
 
 requirements: ## resolve the dependencies again and pin them with hashes (needs uv)

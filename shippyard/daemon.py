@@ -23,7 +23,7 @@ from shippyard.host.clock import SystemClock
 from shippyard.host.process import Processes
 from shippyard.host.pulse import Pulse
 from shippyard.host.secrets import SecretMissing
-from shippyard.state.database import open_state
+from shippyard.state.database import StateUnusable, open_state
 from shippyard.telemetry.exposition import Exposition
 from shippyard.telemetry.logging import configure_logging
 from shippyard.telemetry.metrics import Metrics
@@ -45,6 +45,21 @@ REFUSALS = (
 )
 """Why a configuration can't be lived under; each is one line."""
 
+
+class NothingLeft(Exception):
+    """A reload failed and the configuration of before can't be lived under any more either."""
+
+
+FATAL = (
+    SecretMissing,
+    StateUnusable,
+    NotBuildable,
+    AlreadyRunning,
+    SocketUnusable,
+    NothingLeft,
+)
+"""Why a daemon can't start, or can't go on, though its configuration is well-formed."""
+
 log = structlog.get_logger(__name__)
 
 
@@ -52,8 +67,8 @@ def run(config_path: Path) -> None:
     """Be the daemon until SIGTERM or SIGINT.
 
     Raises:
-        ConfigError, SecretMissing, StateUnusable, NotBuildable, AlreadyRunning, SocketUnusable:
-            it can't start; one line each.
+        ConfigError: the configuration can't be used.
+        FATAL: it can't start, or not go on; one line each.
     """
     config = load_config(config_path)
     configure_logging(config.log.level, config.log.format)
@@ -102,6 +117,7 @@ class _Life:
         log.info("daemon.stopped")
 
     def _end(self) -> None:
+        self._system.begin_stop()
         self._system.quiesce()
         # Programs end before services: a service waits for its work, work for its program.
         self._base.processes.end_all(KILL_GRACE_S)
@@ -128,35 +144,60 @@ class _Life:
         """Live under the configuration as it is now on disk, or say why not and keep the old."""
         notify.reloading()
         try:
-            _refuse_while_busy(self._system)
             config = load_config(self._base.config_path)
             _refuse_what_needs_restart(self._config, config)
-            configure_logging(config.log.level, config.log.format)
             self._swap(config)
+        except NothingLeft:
+            raise
         except REFUSALS as error:
-            self._base.metrics.config_reload_success.set(0)
-            log.error("config.reload_refused", reason=str(error), kept="the old configuration")
+            self._refused(str(error))
+        except Exception:
+            log.exception("config.reload_failed")
+            self._refused("a defect of Shippyard; the log has it")
         else:
+            configure_logging(config.log.level, config.log.format)
             self._config = config
             self._mark_loaded(self._base.clock.now())
             log.info("config.reloaded")
         notify.ready(self._status())
 
+    def _refused(self, reason: str) -> None:
+        self._base.metrics.config_reload_success.set(0)
+        log.error("config.reload_refused", reason=reason, kept="the old configuration")
+
     def _swap(self, config: Config) -> None:
+        """Build the new system, stop the old one, start the new one, or go back."""
         old, new = self._system, build(config, self._base)
+        busy = old.make_way()
+        if busy:
+            raise ConfigError(f"{busy}; reload again when it is over")
         old.control.retire()
+        old.begin_stop()
         stop_all(old.services)
-        new.take_over(self._base.switchboard)
         try:
-            start_all(new.services)
+            self._move_into(new)
         except Exception:
             stop_all(new.services)
-            self._system = build(self._config, self._base)
-            self._system.take_over(self._base.switchboard)
-            start_all(self._system.services)
+            self._forget(new.loops - old.loops)
+            self._go_back()
             raise
-        self._system = new
-        for loop in old.loops - new.loops:
+        self._forget(old.loops - new.loops)
+        gone = {d.name for d in self._config.databases} - {d.name for d in config.databases}
+        new.rooms.backups.forget_metrics(gone)
+
+    def _move_into(self, system: System) -> None:
+        system.take_over(self._base.switchboard)
+        start_all(system.services)
+        self._system = system
+
+    def _go_back(self) -> None:
+        try:
+            self._move_into(build(self._config, self._base))
+        except REFUSALS as error:
+            raise NothingLeft(f"the old configuration does not start again: {error}") from error
+
+    def _forget(self, loops: frozenset[str]) -> None:
+        for loop in loops:
             self._base.pulse.forget(loop)
 
     def _status(self) -> str:
@@ -220,14 +261,10 @@ def stop_all(services: Sequence[Service]) -> None:
             log.exception("service.stop_failed", service=type(service).__name__)
 
 
-def _refuse_while_busy(system: System) -> None:
-    busy = system.why_busy()
-    if busy:
-        raise ConfigError(f"{busy}; reload again when it is over")
-
-
 def _refuse_what_needs_restart(old: Config, new: Config) -> None:
     if old.daemon.state_dir != new.daemon.state_dir:
         raise ConfigError("daemon.state_dir changed; restart the daemon to move its state")
+    if old.sentry != new.sentry:
+        raise ConfigError("[sentry] changed; restart the daemon to report elsewhere")
     if old.environment != new.environment:
         raise ConfigError("environment changed; restart the daemon to change it")

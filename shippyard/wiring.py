@@ -19,13 +19,14 @@ from shippyard.alerting.service import Alerting
 from shippyard.backup import methods as backup_methods
 from shippyard.backup import schedule as backup_schedule
 from shippyard.backup.service import BackupService
-from shippyard.calendar.due import BadSchedule, parse_schedule
+from shippyard.calendar.due import BadSchedule
 from shippyard.calendar.jobs import Job
 from shippyard.calendar.scheduler import Scheduler
 from shippyard.config.loading import ConfigError
 from shippyard.config.models import Config, Database
 from shippyard.control.method import Method
 from shippyard.control.server import ControlServer
+from shippyard.examine import refuse_unknown_rules
 from shippyard.health import methods as health_methods
 from shippyard.health.live import LiveHealth
 from shippyard.health.loader import CheckInvalid, load_checks
@@ -47,7 +48,8 @@ from shippyard.telemetry.metrics import Metrics
 
 CONTROL = "control"
 CALENDAR = "calendar"
-POLLER_LIMIT_S = 30.0
+POLLER_LIMIT_S = 90.0
+"""Looking up a host's name has no deadline of its own: resolvers try for half a minute and more."""
 CALENDAR_LIMIT_S = 90.0
 CONTROL_LIMIT_S = 15.0
 
@@ -105,16 +107,22 @@ class System:
     def take_over(self, switchboard: Switchboard) -> None:
         """From now on what happens is told to this system's alerting."""
         switchboard.current = self.rooms.alerting
+        self.rooms.backups.refresh_metrics()
 
     def quiesce(self) -> None:
         """Begin nothing more; a running migration rolls back. What ends now was interrupted."""
         self.rooms.scheduler.stop()
         self.rooms.migrations.stop()
 
-    def why_busy(self) -> str | None:
-        """Work that a reload would harm, in one line."""
-        running = self.rooms.migrations.active()
+    def make_way(self) -> str | None:
+        """Begin nothing that a reload would harm; what already runs is said in one line."""
+        running = self.rooms.migrations.close_if_idle()
         return f"a migration of {running[0]} runs" if running else None
+
+    def begin_stop(self) -> None:
+        """Tell every poller at once: each may hang in a connection for seconds."""
+        for poller in self.rooms.pollers:
+            poller.begin_stop()
 
 
 def build(config: Config, base: Base) -> System:
@@ -132,26 +140,8 @@ def build(config: Config, base: Base) -> System:
         raise NotBuildable(str(error)) from None
 
 
-def examine(config: Config) -> list[str]:
-    """What can be said of a configuration without credentials or a server: notes, one line each.
-
-    Raises:
-        ConfigError: a check or a schedule is wrong.
-    """
-    try:
-        load_checks(config.health)
-        backup = config.backup
-        lines = (backup.dump_schedule, backup.schema_schedule, backup.prune_schedule)
-        for line in filter(None, lines):
-            parse_schedule(line, backup.timezone)
-    except (CheckInvalid, BadSchedule) as error:
-        raise ConfigError(str(error)) from None
-    if config.migration and not config.migration.alembic_ini.is_file():
-        return [f"migration.alembic_ini: {config.migration.alembic_ini} is not there yet"]
-    return []
-
-
 def _build(config: Config, base: Base) -> System:
+    refuse_unknown_rules(config)
     paging = Alerting(
         config.alerting,
         environment=config.environment,

@@ -29,7 +29,7 @@ def check(file: Path, *, as_json: bool) -> None:
       shippyard config check config/production.toml --json
     """
     from shippyard.config.loading import ConfigError, load_config
-    from shippyard.wiring import examine
+    from shippyard.examine import examine
 
     try:
         loaded = load_config(file)

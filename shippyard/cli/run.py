@@ -28,14 +28,10 @@ def run(config_path: Path) -> None:
     """
     from shippyard import daemon
     from shippyard.config.loading import ConfigError
-    from shippyard.control.endpoint import AlreadyRunning, SocketUnusable
-    from shippyard.host.secrets import SecretMissing
-    from shippyard.state.database import StateUnusable
-    from shippyard.wiring import NotBuildable
 
     try:
         daemon.run(config_path)
     except ConfigError as error:
         raise Problem(str(error), ExitCode.USAGE) from None
-    except (SecretMissing, StateUnusable, NotBuildable, AlreadyRunning, SocketUnusable) as error:
+    except daemon.FATAL as error:
         raise Problem(str(error)) from None

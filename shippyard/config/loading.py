@@ -36,13 +36,15 @@ def load_config(path: Path, environ: Mapping[str, str] | None = None) -> Config:
         ConfigError: missing or unreadable file, bad TOML, unknown key or variable, bad value.
     """
     _refuse_unknown_variables(os.environ if environ is None else environ)
-    if not path.is_file():
-        raise ConfigError(f"no configuration file at {path}; give one with --config FILE")
     try:
+        if not path.is_file():
+            raise ConfigError(f"no configuration file at {path}; give one with --config FILE")
         settings = _source_of(path)()
         return _with_absolute_paths(settings.as_config(), path.resolve().parent)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML: {error}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path}: not UTF-8; save it as UTF-8") from None
     except OSError as error:
         raise ConfigError(f"{path}: can't be read: {error.strerror}") from None
     except ValidationError as error:

@@ -112,7 +112,9 @@ class Child:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._popen.wait(grace_s)
         self._signal(signal.SIGKILL)
-        self._popen.wait(GRACE_S)
+        # A program stuck in the kernel, on a dead disk for example, outlives even that.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._popen.wait(GRACE_S)
 
     def stderr_tail(self) -> str:
         """The last 64 KiB of what the program wrote to stderr."""

@@ -19,13 +19,15 @@ class Pulse:
         self._beats: dict[str, tuple[float, float]] = {}
 
     def register(self, loop: str, limit_s: float) -> Callable[[], None]:
-        """Expect `loop` to beat at least every `limit_s`; returns its beat."""
+        """A beat for `loop`: from the first one on, it is expected at least every `limit_s`.
+
+        What was built and never started is not expected to turn.
+        """
 
         def beat() -> None:
             with self._lock:
                 self._beats[loop] = (self._clock.monotonic(), limit_s)
 
-        beat()
         return beat
 
     def forget(self, loop: str) -> None:

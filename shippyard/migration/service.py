@@ -107,6 +107,7 @@ class Migrations:
         )
         self._idle = threading.Condition()
         self._active: dict[str, str] = {}
+        self._closed = False
 
     @property
     def audit(self) -> Audit:
@@ -176,9 +177,10 @@ class Migrations:
         """The last runs, newest first."""
         return self._parts.journal.history(database)
 
-    def active(self) -> list[str]:
-        """Databases that are being migrated right now."""
+    def close_if_idle(self) -> list[str]:
+        """Refuse new runs from now on if none is under way; else name what is migrated."""
         with self._idle:
+            self._closed = not self._active
             return sorted(self._active)
 
     def recover(self) -> list[Run]:
@@ -205,6 +207,9 @@ class Migrations:
     @contextmanager
     def _only_run_of(self, database: str) -> Iterator[None]:
         with self._idle:
+            if self._closed:
+                busy = Verdict("another_run", "block", "the daemon is busy with itself; try again")
+                raise Blocked(busy, [busy])
             active = self._active.get(database)
             if active:
                 busy = Verdict("another_run", "block", f"run {active} is under way; wait for it")

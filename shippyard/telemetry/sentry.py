@@ -7,6 +7,7 @@ alone lets a secret through.
 from typing import Any
 
 import sentry_sdk
+from sentry_sdk.integrations.stdlib import StdlibIntegration
 
 from shippyard import __version__
 from shippyard.config.models import Sentry
@@ -30,6 +31,9 @@ def configure_sentry(config: Sentry, environment: str) -> bool:
         include_local_variables=False,
         send_default_pii=False,
         max_request_body_size="never",
+        # It would put the DSN's public key and the release into every page and every child.
+        trace_propagation_targets=[],
+        disabled_integrations=[StdlibIntegration()],
         before_send=_scrub,
         before_breadcrumb=_scrub,
     )

@@ -57,3 +57,29 @@ def test_a_backup_that_fails_after_a_reload_still_pages(own: Rig, eventually: Ev
     assert code == 1
     assert "the disk is on fire" in said
     assert own.ctl("alerts", "--json").document["incidents"][0]["rule"] == "backup_failed"
+
+
+def test_a_reload_waits_for_no_migration_and_harms_none(own: Rig, eventually: Eventually) -> None:
+    bin_dir, mark = failing_dump(own.folder)
+    own.document["tools_dirs"] = [str(bin_dir)]
+    daemon = own.start()
+    answers: list[tuple[int, str]] = []
+
+    def migrate() -> None:
+        ran = own.ctl("migrate", "--yes", "--json")
+        answers.append((ran.returncode, ran.stderr))
+
+    runner = threading.Thread(target=migrate)
+    runner.start()
+    eventually(mark.exists, 20)
+    daemon.send(signal.SIGHUP)
+    eventually(lambda: f"a migration of {DATABASE} runs" in daemon.said(), 20)
+    Path(f"{mark}.go").touch()
+    runner.join(30)
+    code, said = answers[0]
+    assert code == 1
+    assert "the disk is on fire" in said
+    daemon.send(signal.SIGHUP)
+    eventually(lambda: "config.reloaded" in daemon.said(), 20)
+    with own.connect() as connection:
+        assert connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,)

@@ -38,6 +38,7 @@ def test_a_good_one_is_good_without_its_credentials(tmp_path: Path) -> None:
     [
         ('dump_schedule = "0 2 * * 0"', "give weekdays by name"),
         ('prune_schedule = "rubbish"', "has 1 fields"),
+        ("[alerting.rules.blockd]\nfor_s = 3", "no alert rule 'blockd'"),
         ("[health.checks.blocking_egdes]\nenabled = false", "blocking_egdes"),
     ],
 )

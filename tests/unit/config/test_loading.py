@@ -96,6 +96,13 @@ def test_a_missing_file_says_what_to_give(tmp_path: Path) -> None:
         load_config(tmp_path / "none.toml", {})
 
 
+def test_a_file_that_is_not_utf8_says_so(tmp_path: Path) -> None:
+    file = tmp_path / "shippyard.toml"
+    file.write_bytes(b"# caf\xe9\n" + GOOD.encode())
+    with pytest.raises(ConfigError, match="save it as UTF-8"):
+        load_config(file, {})
+
+
 def test_an_unknown_variable_is_refused_with_the_nearest_known(tmp_path: Path) -> None:
     message = problem_of(tmp_path, GOOD, {"SHIPPYARD_CONFGI": "x"})
     assert "SHIPPYARD_CONFGI; did you mean 'SHIPPYARD_CONFIG'?" in message
