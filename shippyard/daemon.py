@@ -178,12 +178,10 @@ class _Life:
             self._move_into(new)
         except Exception:
             stop_all(new.services)
-            self._forget(new.loops - old.loops)
+            self._leave_behind(new, for_=old)
             self._go_back()
             raise
-        self._forget(old.loops - new.loops)
-        gone = {d.name for d in self._config.databases} - {d.name for d in config.databases}
-        new.rooms.backups.forget_metrics(gone)
+        self._leave_behind(old, for_=new)
 
     def _move_into(self, system: System) -> None:
         system.take_over(self._base.switchboard)
@@ -196,9 +194,11 @@ class _Life:
         except REFUSALS as error:
             raise NothingLeft(f"the old configuration does not start again: {error}") from error
 
-    def _forget(self, loops: frozenset[str]) -> None:
-        for loop in loops:
+    def _leave_behind(self, left: System, *, for_: System) -> None:
+        """Expect and show nothing of databases that only the system that is left knew."""
+        for loop in left.loops - for_.loops:
             self._base.pulse.forget(loop)
+        left.rooms.backups.forget_metrics(left.databases - for_.databases)
 
     def _status(self) -> str:
         return f"guarding {len(self._config.databases)} databases"

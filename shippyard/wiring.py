@@ -97,6 +97,11 @@ class System:
     socket: Path
     loops: frozenset[str]
 
+    @property
+    def databases(self) -> frozenset[str]:
+        """Names of the databases it guards."""
+        return frozenset(database.name for database in self.rooms.config.databases)
+
     def recover(self) -> None:
         """Once, when the process starts: find what the last one left half done."""
         found = self.rooms.backups.recover()
@@ -295,7 +300,7 @@ class _Http:
         if self._server is None:
             return ""
         host, port = self._server.address
-        return f"http://{host}:{port}/metrics"
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}/metrics"
 
     def start(self) -> None:
         """Bind and serve.
