@@ -1,5 +1,6 @@
 """What every test may ask for: a clock that obeys, a state database, a real PostgreSQL."""
 
+import gc
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -42,6 +43,12 @@ class FakeClock:
 
 class Eventually(Protocol):
     def __call__(self, condition: Callable[[], T], timeout_s: float = 10.0) -> T: ...
+
+
+def pytest_collection_finish() -> None:
+    """Don't look through a million objects of imported code for garbage, again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

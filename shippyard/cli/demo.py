@@ -39,8 +39,10 @@ def demo(*, once: bool, as_json: bool, migrations: Path | None) -> None:
     from shippyard.setup.stage import Stage
 
     teller = _Teller(quiet=as_json)
-    # An ending asked for by a supervisor is as clean as Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # An ending asked for by a supervisor is as clean as Ctrl-C, which a script's background
+    # job would else be deaf to.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
     with Stage() as stage:
         tour = Tour(stage, migrations or _checkout_migrations())
         try:
