@@ -45,10 +45,15 @@ class Eventually(Protocol):
     def __call__(self, condition: Callable[[], T], timeout_s: float = 10.0) -> T: ...
 
 
+# Don't look through a million objects of imported code for garbage, again and again.
+gc.disable()
+
+
 def pytest_collection_finish() -> None:
-    """Don't look through a million objects of imported code for garbage, again and again."""
+    """From here on garbage is a test's own."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session", autouse=True)

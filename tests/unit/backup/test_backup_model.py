@@ -56,13 +56,14 @@ LEGAL = {
 
 
 @pytest.mark.parametrize("before", TRANSITIONS)
-@pytest.mark.parametrize("after", TRANSITIONS)
-def test_every_cell_of_the_table(before: BackupState, after: BackupState) -> None:
-    if (before, after) in LEGAL:
-        assert advance(before, after) == after
-    else:
-        with pytest.raises(IllegalTransition, match=f"from {before} to {after}"):
-            advance(before, after)
+def test_every_cell_of_the_table(before: BackupState) -> None:
+    """A row at a time: 256 tests of a microsecond each take a second."""
+    for after in TRANSITIONS:
+        if (before, after) in LEGAL:
+            assert advance(before, after) == after
+        else:
+            with pytest.raises(IllegalTransition, match=f"from {before} to {after}"):
+                advance(before, after)
 
 
 def test_only_published_and_later_counts() -> None:
