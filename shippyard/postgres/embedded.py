@@ -10,13 +10,11 @@ import pwd
 import shutil
 import signal
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from shippyard.host.accounts import account_for_postgres
 from shippyard.host.process import Completed, Processes
-from shippyard.postgres.session import Unreachable, session
 from shippyard.postgres.target import Target
 from shippyard.postgres.tools import Tools
 
@@ -185,23 +183,6 @@ def embedded_cluster(
         yield cluster
     finally:
         cluster.destroy()
-
-
-def wait_until_up(target: Target, timeout_s: float) -> None:
-    """Return once the server answers.
-
-    Raises:
-        Unreachable: it did not within `timeout_s`.
-    """
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            with session(target, "wait", connect_timeout_s=2):
-                return
-        except Unreachable:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.05)
 
 
 def _readable_tools(tools: Tools, folder: Path, account: str) -> Tools:
