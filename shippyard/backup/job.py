@@ -22,9 +22,9 @@ from shippyard.backup.manifest import (
     Manifest,
     Source,
     Verification,
-    write_manifest,
 )
 from shippyard.backup.model import Backup, BackupFailed, BackupState, moved
+from shippyard.backup.seal import Seal
 from shippyard.backup.source import look_at_source
 from shippyard.backup.verify import measure
 from shippyard.config.models import Config
@@ -59,6 +59,7 @@ class Workshop:
     config: Config
     layout: Layout
     catalog: Catalog
+    seal: Seal
     processes: Processes
     clock: Clock
 
@@ -115,7 +116,7 @@ class _Attempt:
         entry, verification = self._verify(tools, file)
         self._reach("verified")
         manifest = self._manifest(source, made, entry, verification)
-        write_manifest(file.parent, manifest)
+        self._shop.seal.write(file.parent, manifest)
         self._reach("manifested")
         self._shop.layout.publish(self._backup.database, self._backup.id)
         return manifest

@@ -1,10 +1,13 @@
-"""Owns the manifest: the document beside an artifact that says what it is and proves it whole.
+"""Owns the manifest: the signed document beside an artifact that says what it is.
 
-It is parsed here, once, into frozen types; a document of another version is refused by name.
+It proves the artifact whole, and says what was in the database at its snapshot, so that a restore
+can be compared. It is parsed here, once, into frozen types; a document of another version is
+refused by name, and one whose signature does not fit is not a manifest at all.
 """
 
 import json
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -12,32 +15,38 @@ from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationEr
 
 from shippyard.backup.model import Kind, Reason
 from shippyard.host.files import write_atomically
+from shippyard.host.signing import Signature, SignatureInvalid, Signer, check
 
 FILE_NAME = "manifest.json"
-VERSION: Final = 1
-MAX_BYTES = 4 * 1024 * 1024
+VERSION: Final = 2
+MAX_BYTES = 64 * 1024 * 1024
 
 _STRICT = ConfigDict(extra="forbid")
 
 
 class ManifestUnusable(Exception):
-    """No manifest here, or not one that this version can read; the message is one line."""
+    """No manifest here, or not one that can be relied on; the message is one line."""
 
 
 @dataclass(frozen=True)
 class FileEntry:
-    """One file of the artifact, by name inside its folder."""
+    """One file of the artifact, by its path inside the folder."""
 
     __pydantic_config__ = _STRICT
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$")]
+    name: Annotated[
+        str, Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]*(/[A-Za-z0-9_][A-Za-z0-9_.-]*)*$")
+    ]
     size_bytes: Annotated[int, Field(ge=0)]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 @dataclass(frozen=True)
 class Source:
-    """The server and database the backup is of, as they were just before its snapshot."""
+    """The server and database the backup is of, as they were just before its snapshot.
+
+    `dbname` is empty for a base backup, which is of every database.
+    """
 
     __pydantic_config__ = _STRICT
 
@@ -47,6 +56,80 @@ class Source:
     lsn_at_start: str | None
     alembic_revision: str | None
     table_count: int
+    timeline: int | None = None
+    lsn_at_end: str | None = None
+    snapshot: str | None = None
+
+
+@dataclass(frozen=True)
+class Extension:
+    """An extension and its version, in the database that was dumped."""
+
+    __pydantic_config__ = _STRICT
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What is around the data and must be there again for it to work.
+
+    `roles` are names with their attributes, never a password. `role_settings` are rows of
+    pg_db_role_setting as `database/role` (empty for all) to settings. `settings` are those of the
+    server that differ from its defaults; `tablespaces` are names to locations.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    roles: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    role_settings: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
+    tablespaces: dict[str, str] = field(default_factory=dict)
+    extensions: tuple[Extension, ...] = ()
+    preload_libraries: tuple[str, ...] = ()
+    encoding: str | None = None
+    collation: str | None = None
+    collation_version: str | None = None
+
+
+@dataclass(frozen=True)
+class TableContent:
+    """What one table held at the snapshot. `digest` is None when rows were only counted.
+
+    `sampled` says that the digest is of a sample that `digest.py` knows how to take again.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    schema: str
+    name: str
+    rows: int
+    digest: str | None
+    sampled: bool = False
+
+
+@dataclass(frozen=True)
+class SequenceContent:
+    """Where a sequence stood, read after the snapshot: a restore may stand here or later."""
+
+    __pydantic_config__ = _STRICT
+
+    schema: str
+    name: str
+    last_value: int
+
+
+@dataclass(frozen=True)
+class Content:
+    """What was in one database, under the very snapshot that the dump holds."""
+
+    __pydantic_config__ = _STRICT
+
+    mode: Literal["all", "sampled", "counts"]
+    tables: tuple[TableContent, ...]
+    sequences: tuple[SequenceContent, ...]
+    elapsed_s: float
 
 
 @dataclass(frozen=True)
@@ -58,6 +141,7 @@ class Made:
     tool_version: str
     tool_major: int
     argv: tuple[str, ...]
+    engine: str = "postgres"
 
 
 @dataclass(frozen=True)
@@ -72,8 +156,24 @@ class Verification:
 
 
 @dataclass(frozen=True)
+class Event:
+    """Something that happened to a published backup: a drill, a hold, a second verification."""
+
+    __pydantic_config__ = _STRICT
+
+    at: AwareDatetime
+    what: Literal[
+        "verified", "damaged", "replicated", "drilled", "drill_failed", "held", "released"
+    ]
+    detail: str = ""
+
+
+@dataclass(frozen=True)
 class Manifest:
-    """What a published backup says of itself. Durations include verification."""
+    """What a published backup says of itself. Durations include verification.
+
+    `database` is its subject: a database's name, or `@cluster` for a base backup.
+    """
 
     __pydantic_config__ = _STRICT
 
@@ -87,9 +187,18 @@ class Manifest:
     duration_s: float
     source: Source
     made: Made
-    files: Annotated[tuple[FileEntry, ...], Field(min_length=1)]
+    files: tuple[FileEntry, ...]
     verification: Verification
-    version: Literal[1] = 1
+    cluster: str = "main"
+    parent: str | None = None
+    wal_first: str | None = None
+    """A base backup can't be restored without WAL from this segment on."""
+    environment: Environment | None = None
+    content: Content | None = None
+    external: str | None = None
+    """The label in another engine's repository, when the files are not ours."""
+    history: tuple[Event, ...] = ()
+    version: Literal[2] = 2
 
     @property
     def size_bytes(self) -> int:
@@ -106,48 +215,92 @@ def document_of(manifest: Manifest) -> dict[str, Any]:
     return document
 
 
-def parse_manifest(data: bytes) -> Manifest:
-    """A manifest from its JSON text.
+def rendered(manifest: Manifest, signer: Signer) -> bytes:
+    """The file: the document and its signature. There is one rendering of a manifest."""
+    document = document_of(manifest)
+    return _laid_out(document, signer.sign(_canonical(document)))
+
+
+def parse_manifest(data: bytes, trusted: Collection[str]) -> Manifest:
+    """A manifest from its file; `trusted` are public keys.
 
     Raises:
-        ManifestUnusable: not JSON, another version, or a field is wrong.
+        ManifestUnusable: not JSON, another version, a wrong field, or no signature we trust.
     """
-    try:
-        document = json.loads(data)
-    except ValueError:
-        raise ManifestUnusable("the manifest is not JSON") from None
-    version = document.get("version") if isinstance(document, dict) else None
+    document, signature = _opened(data)
+    version = document.get("version")
     if version != VERSION:
         raise ManifestUnusable(
             f"the manifest is of version {version!r}; this Shippyard reads version {VERSION}"
         )
     try:
-        return _adapter.validate_json(data)
+        check(_canonical(document), signature, trusted)
+        manifest = _adapter.validate_json(json.dumps(document))
+    except SignatureInvalid as error:
+        raise ManifestUnusable(f"the manifest can't be trusted: {error}") from None
     except ValidationError as error:
         raise ManifestUnusable(_first_complaint(error)) from None
+    if _laid_out(document, signature) != data:
+        raise ManifestUnusable("the manifest's file was changed since it was written")
+    return manifest
 
 
-def write_manifest(folder: Path, manifest: Manifest) -> None:
+def signed_by(data: bytes) -> str:
+    """The public key that a manifest's file names, whether or not the signature holds.
+
+    Raises:
+        ManifestUnusable: not a manifest at all.
+    """
+    return _opened(data)[1].public_key
+
+
+def write_manifest(folder: Path, manifest: Manifest, signer: Signer) -> None:
     """Put the manifest beside the artifact, durably, readable by the owner only."""
-    text = json.dumps(document_of(manifest), indent=2)
-    write_atomically(folder / FILE_NAME, text.encode() + b"\n")
+    write_atomically(folder / FILE_NAME, rendered(manifest, signer))
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path, trusted: Collection[str]) -> Manifest:
     """The manifest of a published backup.
 
     Raises:
         ManifestUnusable: missing, unreadable, not one of ours, or of another backup.
     """
-    try:
-        with (folder / FILE_NAME).open("rb") as file:
-            data = file.read(MAX_BYTES)
-    except OSError as error:
-        raise ManifestUnusable(f"{folder / FILE_NAME}: {error.strerror}") from None
-    manifest = parse_manifest(data)
+    manifest = parse_manifest(read_file(folder), trusted)
     if (manifest.database, manifest.id) != (folder.parent.name, folder.name):
         raise ManifestUnusable(f"{folder} holds the manifest of {manifest.database}/{manifest.id}")
     return manifest
+
+
+def read_file(folder: Path) -> bytes:
+    """The manifest's file as it is.
+
+    Raises:
+        ManifestUnusable: it can't be read.
+    """
+    try:
+        with (folder / FILE_NAME).open("rb") as file:
+            return file.read(MAX_BYTES)
+    except OSError as error:
+        raise ManifestUnusable(f"{folder / FILE_NAME}: {error.strerror}") from None
+
+
+def _opened(data: bytes) -> tuple[dict[str, Any], Signature]:
+    try:
+        envelope = json.loads(data)
+        document, signed = envelope["manifest"], envelope["signed"]
+        return dict(document), Signature(str(signed["public_key"]), str(signed["signature"]))
+    except (ValueError, KeyError, TypeError):
+        raise ManifestUnusable("this is not a signed manifest") from None
+
+
+def _laid_out(document: dict[str, Any], signature: Signature) -> bytes:
+    envelope = {"manifest": document, "signed": asdict(signature)}
+    return json.dumps(envelope, indent=1).encode() + b"\n"
+
+
+def _canonical(document: dict[str, Any]) -> bytes:
+    """What is signed: the same document always gives the same bytes."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _first_complaint(error: ValidationError) -> str:

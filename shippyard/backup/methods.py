@@ -4,7 +4,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from shippyard.backup.model import KINDS, Backup, BackupFailed, Kind
+from shippyard.backup.model import LOGICAL, Backup, BackupFailed, Kind
 from shippyard.backup.service import BackupService
 from shippyard.config.models import Config
 from shippyard.control.method import Call, Document, Method, MethodError
@@ -107,9 +107,9 @@ def document(backup: Backup) -> dict[str, Any]:
 
 def _kinds(params: Document) -> tuple[Kind, ...]:
     asked = params.get("kind", "all")
-    kinds = KINDS if asked == "all" else tuple(kind for kind in KINDS if kind == asked)
+    kinds = LOGICAL if asked == "all" else tuple(kind for kind in LOGICAL if kind == asked)
     if not kinds:
-        raise MethodError("usage", f"no kind {asked!r}; use {', '.join(KINDS)} or all")
+        raise MethodError("usage", f"no kind {asked!r}; use {', '.join(LOGICAL)} or all")
     return kinds
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Literal
 
-Kind = Literal["dump", "schema"]
+Kind = Literal["dump", "schema", "base"]
 Reason = Literal["schedule", "manual", "pre_migration"]
 BackupState = Literal[
     "planned",
@@ -29,7 +29,9 @@ BackupState = Literal[
     "failed",
 ]
 
-KINDS: tuple[Kind, ...] = ("dump", "schema")
+KINDS: tuple[Kind, ...] = ("dump", "schema", "base")
+LOGICAL: tuple[Kind, ...] = ("dump", "schema")
+"""Kinds of one database. A base backup is of a whole cluster, and filed under its subject."""
 
 _AFTER_PUBLISHED = frozenset[BackupState]({"expired", "missing", "damaged"})
 
@@ -61,7 +63,7 @@ UNFINISHED: frozenset[BackupState] = frozenset(
 )
 SPOILT: frozenset[BackupState] = frozenset({"failed", "missing", "damaged"})
 
-_ID = re.compile(r"\d{8}T\d{6}Z-(dump|schema)-[0-9a-f]{6}")
+_ID = re.compile(r"\d{8}T\d{6}Z-(dump|schema|base)-[0-9a-f]{6}")
 
 
 class IllegalTransition(Exception):
@@ -76,8 +78,10 @@ class BackupFailed(Exception):
 class Backup:
     """One attempt at a backup, and what became of it.
 
+    `database` is its subject: a database by its name in config, or `@cluster` for a base backup.
     `started_at` is before the snapshot that it holds. `error` says why it does not count.
-    `held_by` names the migration run that must be able to come back to it.
+    `held_by` names the migration run that must be able to come back to it. `parent` is the base
+    backup that an incremental one needs.
     """
 
     id: str
@@ -91,6 +95,9 @@ class Backup:
     size_bytes: int | None = None
     error: str | None = None
     held_by: str | None = None
+    parent: str | None = None
+    replicated_at: datetime | None = None
+    drilled_at: datetime | None = None
 
     @property
     def counts(self) -> bool:
@@ -148,6 +155,11 @@ def published_facts(backup: Backup) -> Published:
         backup.finished_at,
         backup.size_bytes,
     )
+
+
+def subject_of_cluster(cluster: str) -> str:
+    """What a cluster's base backups and WAL are filed under; no database can be called so."""
+    return f"@{cluster}"
 
 
 def new_id(kind: Kind, now: datetime) -> str:

@@ -12,8 +12,9 @@ import structlog
 from shippyard.backup.catalog import Catalog, Overtaken
 from shippyard.backup.layout import Layout
 from shippyard.backup.lock import Busy, exclusive
-from shippyard.backup.manifest import Manifest, ManifestUnusable, read_manifest
+from shippyard.backup.manifest import Manifest, ManifestUnusable
 from shippyard.backup.model import COUNTED, KINDS, UNFINISHED, Backup, Kind, kind_in, moved
+from shippyard.backup.seal import Seal
 from shippyard.backup.verify import absent_files
 from shippyard.postgres.session import one_line
 
@@ -44,13 +45,13 @@ class Noticed:
     unseen: Mapping[str, str] = field(default_factory=dict)
 
 
-def reconcile(catalog: Catalog, layout: Layout) -> Reconciled:
+def reconcile(catalog: Catalog, layout: Layout, seal: Seal) -> Reconciled:
     """End what a dead daemon left behind, and take in what it published without recording."""
     deleted = _finish_what_can_be(catalog, layout)
-    noticed = notice(catalog, layout)
+    noticed = notice(catalog, layout, seal)
     databases = {*_databases_on_disk(layout), *(b.database for b in catalog.unfinished())}
     parts = [
-        _reconcile_kind(catalog, layout, database, kind)
+        _reconcile_kind(catalog, layout, seal, database, kind)
         for database in sorted(databases)
         for kind in KINDS
     ]
@@ -66,7 +67,7 @@ def reconcile(catalog: Catalog, layout: Layout) -> Reconciled:
     return done
 
 
-def notice(catalog: Catalog, layout: Layout) -> Noticed:
+def notice(catalog: Catalog, layout: Layout, seal: Seal) -> Noticed:
     """Stop counting published backups whose files are gone or cut; count again what is back.
 
     Where the database's folder itself can't be read nothing is known, and nothing is changed.
@@ -74,7 +75,7 @@ def notice(catalog: Catalog, layout: Layout) -> Noticed:
     looked_at = catalog.in_states(COUNTED | {"missing"})
     databases = {backup.database for backup in looked_at}
     unseen = {name: why for name in sorted(databases) if (why := layout.unseen(name))}
-    found = [_settle(catalog, layout, b) for b in looked_at if b.database not in unseen]
+    found = [_settle(catalog, layout, seal, b) for b in looked_at if b.database not in unseen]
     changed = [backup for backup in found if backup]
     return Noticed(
         missing=tuple(b for b in changed if not b.counts),
@@ -116,13 +117,15 @@ def _databases_on_disk(layout: Layout) -> list[str]:
         return []
 
 
-def _reconcile_kind(catalog: Catalog, layout: Layout, database: str, kind: Kind) -> Reconciled:
+def _reconcile_kind(
+    catalog: Catalog, layout: Layout, seal: Seal, database: str, kind: Kind
+) -> Reconciled:
     """One database and kind, unless somebody is making one right now."""
     try:
         layout.prepare(database, catalog.relied_on())
         with exclusive(layout.lock(database, kind), "looking for leftovers"):
             return Reconciled(
-                adopted=tuple(_adopt(catalog, layout, database, kind)),
+                adopted=tuple(_adopt(catalog, layout, seal, database, kind)),
                 failed=tuple(_fail_unfinished(catalog, database, kind)),
                 swept=tuple(_sweep(layout, database, kind)),
             )
@@ -133,12 +136,14 @@ def _reconcile_kind(catalog: Catalog, layout: Layout, database: str, kind: Kind)
     return Reconciled()
 
 
-def _adopt(catalog: Catalog, layout: Layout, database: str, kind: Kind) -> Iterator[str]:
+def _adopt(
+    catalog: Catalog, layout: Layout, seal: Seal, database: str, kind: Kind
+) -> Iterator[str]:
     for backup_id in layout.published(database):
         known = catalog.get(backup_id)
         if kind_in(backup_id) != kind or (known and known.state not in ADOPTABLE):
             continue
-        if manifest := _whole(layout, database, backup_id):
+        if manifest := _whole(layout, seal, database, backup_id):
             catalog.adopt(manifest)
             yield backup_id
 
@@ -158,20 +163,20 @@ def _sweep(layout: Layout, database: str, kind: Kind) -> Iterator[str]:
             yield backup_id
 
 
-def _whole(layout: Layout, database: str, backup_id: str) -> Manifest | None:
+def _whole(layout: Layout, seal: Seal, database: str, backup_id: str) -> Manifest | None:
     """The manifest of a folder whose files are all there, else None and a line in the log."""
     folder = layout.folder(database, backup_id)
     with contextlib.suppress(ManifestUnusable):
-        manifest = read_manifest(folder)
+        manifest = seal.read(folder)
         if not absent_files(folder, manifest):
             return manifest
     log.warning("backup.not_adopted", path=str(folder), reason="no manifest, or files differ")
     return None
 
 
-def _settle(catalog: Catalog, layout: Layout, backup: Backup) -> Backup | None:
+def _settle(catalog: Catalog, layout: Layout, seal: Seal, backup: Backup) -> Backup | None:
     """The backup as it is from now on, when that changed."""
-    problem = _absence(layout, backup)
+    problem = _absence(layout, seal, backup)
     if backup.counts == (problem is None):
         return None
     after = (
@@ -188,10 +193,10 @@ def _settle(catalog: Catalog, layout: Layout, backup: Backup) -> Backup | None:
     return after
 
 
-def _absence(layout: Layout, backup: Backup) -> str | None:
+def _absence(layout: Layout, seal: Seal, backup: Backup) -> str | None:
     folder = layout.folder(backup.database, backup.id)
     try:
-        problems = absent_files(folder, read_manifest(folder))
+        problems = absent_files(folder, seal.read(folder))
     except ManifestUnusable as error:
         return str(error)
     return problems[0] if problems else None

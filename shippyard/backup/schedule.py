@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from shippyard.backup.model import KINDS, Kind
+from shippyard.backup.model import LOGICAL, Kind
 from shippyard.backup.service import BackupService
 from shippyard.config.models import Config
 
@@ -32,7 +32,7 @@ def _all_jobs(service: BackupService, config: Config) -> Iterator[BackupJob]:
         "schema": config.backup.schema_schedule,
     }
     for database in config.databases:
-        for kind in KINDS:
+        for kind in LOGICAL:
             run = partial(_take, service, database.name, kind)
             yield BackupJob(f"backup.{kind}.{database.name}", schedules[kind], run)
     yield BackupJob("backup.prune", config.backup.prune_schedule, partial(_prune, service))

@@ -19,7 +19,7 @@ from shippyard.backup.gauges import Gauges
 from shippyard.backup.job import BackupBusy, Progress, Workshop, take_backup
 from shippyard.backup.layout import Layout
 from shippyard.backup.lock import Busy, exclusive
-from shippyard.backup.manifest import Manifest, ManifestUnusable, read_manifest
+from shippyard.backup.manifest import Manifest, ManifestUnusable
 from shippyard.backup.model import (
     Backup,
     BackupFailed,
@@ -33,6 +33,7 @@ from shippyard.backup.model import (
 )
 from shippyard.backup.reconcile import Reconciled, finish_deletions, notice, reconcile
 from shippyard.backup.retention import Decision, select_expired
+from shippyard.backup.seal import seal_of
 from shippyard.backup.verify import absent_files, content_problems
 from shippyard.config.models import Config
 from shippyard.host.clock import Clock
@@ -94,12 +95,13 @@ class BackupService:
         self._on_outcome = on_outcome
         self._layout = Layout(config.backup.dir)
         self._catalog = Catalog(state)
+        self._seal = seal_of(config)
         self._gauges = Gauges(metrics, self._catalog, targets)
         self._unseen: Mapping[str, str] = {}
 
     def recover(self) -> Reconciled:
         """At start: make catalog and disk agree, then say in metrics what there is."""
-        done = reconcile(self._catalog, self._layout)
+        done = reconcile(self._catalog, self._layout, self._seal)
         self.refresh_metrics()
         return done
 
@@ -120,7 +122,9 @@ class BackupService:
         """
         now = self._clock.now()
         planned = Backup(new_id(kind, now), database, kind, "planned", reason, now, held_by=held_by)
-        shop = Workshop(self._config, self._layout, self._catalog, self._processes, self._clock)
+        shop = Workshop(
+            self._config, self._layout, self._catalog, self._seal, self._processes, self._clock
+        )
         try:
             backup = take_backup(shop, self._target(database), planned, progress)
         except BackupBusy:
@@ -273,7 +277,7 @@ class BackupService:
 
     def _notice(self) -> Mapping[str, str]:
         """Look whether files are there, tell what changed, and give what can't be seen."""
-        noticed = notice(self._catalog, self._layout)
+        noticed = notice(self._catalog, self._layout, self._seal)
         for backup in (*noticed.missing, *noticed.returned):
             self._gauges.show(backup.database, backup.kind)
             error = None if backup.counts else f"{backup.id} is {backup.error}"
@@ -293,7 +297,7 @@ class BackupService:
         """The state that the files deserve, and what is wrong with them."""
         folder = self.path(backup)
         try:
-            manifest = read_manifest(folder)
+            manifest = self._seal.read(folder)
         except ManifestUnusable as error:
             return "missing", [str(error)]
         if absent := absent_files(folder, manifest):

@@ -114,23 +114,157 @@ class Keep(Model):
     daily: int = Field(7, ge=0)
     weekly: int = Field(5, ge=0)
     monthly: int = Field(12, ge=0)
+    yearly: int = Field(0, ge=0)
     at_least: int = Field(2, ge=1)
+
+
+class KeepByKind(Model):
+    """Retention that differs for a kind of backup; what is not set follows `backup.keep`."""
+
+    dump: Keep | None = None
+    schema_: Keep | None = Field(None, alias="schema")
+    base: Keep | None = None
+
+
+class Dump(Model):
+    """How a dump is made. `compression_level` is zstd's, `jobs` what works at once.
+
+    `digest` says how much of the content is hashed under the dump's own snapshot: every row, a
+    sample of large tables, or row counts alone. Past `digest_timeout_s` what is left is counted.
+    `role_passwords` keeps password verifiers with the roles, which needs `recipients` (age public
+    keys): that file is then encrypted.
+    """
+
+    compression_level: int = Field(3, ge=1, le=19)
+    jobs: int = Field(2, ge=1, le=64)
+    format: Literal["auto", "custom", "directory"] = "auto"
+    digest: Literal["all", "sampled", "counts"] = "all"
+    digest_sample_rows: int = Field(100_000, ge=1)
+    digest_timeout_s: float = Field(1800.0, gt=0)
+    snapshot_max_s: float = Field(6 * 3600.0, gt=0)
+    role_passwords: bool = False
+    recipients: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _passwords_are_encrypted(self) -> "Dump":
+        if self.role_passwords and not self.recipients:
+            raise ValueError("role_passwords needs recipients: verifiers are only kept encrypted")
+        return self
+
+
+class ClusterBackup(Model):
+    """Base backups and WAL of one cluster, by its name in `databases`.
+
+    `engine` makes base backups. `wal` says how WAL arrives: `stream` by `shippyard wal receive`,
+    `archive` by archive_command and `shippyard wal push`. `replication` is the role with the
+    REPLICATION attribute. `canary` may write one row to the cluster's first database, by which
+    drills measure what would be lost. `synchronous` asks for no loss at all; it needs a second
+    receiver, `second_receiver`, on another host.
+    """
+
+    engine: Literal["postgres", "pgbackrest", "barman"] = "postgres"
+    wal: Literal["off", "stream", "archive"] = "off"
+    replication: Login | None = None
+    canary: Login | None = None
+    slot: str = Field("shippyard", pattern=r"^[a-z0-9_]{1,63}$")
+    spool: Path = Path("/var/spool/shippyard")
+    slot_reserve_ratio: float = Field(0.1, gt=0, lt=1)
+    drop_slot: bool = True
+    synchronous: bool = False
+    second_receiver: str | None = None
+    stanza: str | None = None
+    engine_config: Path | None = None
+
+    @model_validator(mode="after")
+    def _complete(self) -> "ClusterBackup":
+        if self.wal == "stream" and self.replication is None:
+            raise ValueError('wal = "stream" needs replication = { user = ... }')
+        if self.synchronous and self.second_receiver is None:
+            raise ValueError(
+                "synchronous needs second_receiver, on another host: with one receiver stopped "
+                "every commit would hang"
+            )
+        if self.engine != "postgres" and self.stanza is None:
+            raise ValueError(
+                f"engine {self.engine!r} needs stanza, the name it knows the server by"
+            )
+        return self
+
+
+class Offsite(Model):
+    """Copies off the machine, by URL: s3://bucket/prefix, gs://…, az://… or a path.
+
+    `recipients` are age public keys: with any, what leaves the machine is encrypted. `identity`
+    names the credential with the private key, which only restoring needs.
+    """
+
+    url: str
+    endpoint: str | None = None
+    region: str = "us-east-1"
+    allow_http: bool = False
+    access_key_credential: str | None = None
+    secret_key_credential: str | None = None
+    recipients: tuple[str, ...] = ()
+    identity_credential: str | None = None
+    part_bytes: int = Field(16 * 1024 * 1024, ge=64 * 1024, le=1024 * 1024 * 1024)
+    timeout_s: float = Field(60.0, gt=0, le=3600)
+    retry_max: int = Field(5, ge=0, le=100)
+    keep: Keep = Keep()
+
+
+class Sandbox(Model):
+    """Scratch clusters in which backups are restored: where they are, and what they may take.
+
+    `preload_libraries` may be loaded there; others of production's are left out and reported.
+    """
+
+    dir: Path | None = None
+    shared_buffers: str = "128MB"
+    preload_libraries: tuple[str, ...] = ("pg_stat_statements", "auto_explain")
+    nice: int = Field(10, ge=0, le=19)
+    disk_budget_bytes: int | None = Field(None, ge=1)
+    start_timeout_s: float = Field(3600.0, gt=0)
+
+
+class Drill(Model):
+    """When backups are restored to prove that they can be. `amcheck` also reads every index."""
+
+    schedule: str = ""
+    timeout_s: float = Field(6 * 3600.0, gt=0)
+    random_older: bool = True
+    amcheck: bool = True
+    keep_reports: int = Field(400, ge=1)
 
 
 class Backup(Model):
     """Where backups go, when they are taken and how long they may take.
 
-    Schedules are five-field crontab lines with weekdays by name; "" turns one off.
+    Schedules are five-field crontab lines with weekdays by name; "" turns one off. `clusters` says
+    which servers have base backups and WAL kept. Manifests are signed: by the Ed25519 key in
+    `signing_key_credential`, else by one made at first start; `trusted_keys` are public ones of
+    other machines whose backups may be restored here.
     """
 
     dir: Path
     timezone: TimeZone = "UTC"
     dump_schedule: str = "15 2 * * *"
     schema_schedule: str = "5 2 * * *"
+    base_schedule: str = "15 1 * * sun"
+    incremental_schedule: str = ""
     prune_schedule: str = "45 3 * * *"
     timeout_s: float = Field(6 * 3600.0, gt=0)
     lock_wait_timeout_s: float = Field(5.0, gt=0, le=300)
+    wal_ship_s: float = Field(60.0, ge=1, le=3600)
+    wal_scan_s: float = Field(120.0, ge=1, le=3600)
+    signing_key_credential: str | None = None
+    trusted_keys: tuple[str, ...] = ()
     keep: Keep = Keep()
+    keep_by_kind: KeepByKind = KeepByKind()
+    dump: Dump = Dump()
+    clusters: dict[str, ClusterBackup] = {}
+    offsite: Offsite | None = None
+    sandbox: Sandbox = Sandbox()
+    drill: Drill = Drill()
 
 
 class CheckOverride(Model):
@@ -229,6 +363,7 @@ class Config(Model):
         _refuse_twins("database", [database.name for database in self.databases])
         _refuse_twins("route", [route.name for route in self.alerting.routes])
         _refuse_mixed_clusters(self.databases)
+        _refuse_unknown_clusters(self)
         if self.environment == "production":
             _refuse_loose_production(self)
         return self
@@ -254,6 +389,16 @@ def _refuse_mixed_clusters(databases: tuple[Database, ...]) -> None:
                 f"databases {first.name!r} and {database.name!r} are both in cluster "
                 f"{database.cluster!r} but on different servers ({first.host}:{first.port} and "
                 f"{database.host}:{database.port}); give one of them a cluster of its own"
+            )
+
+
+def _refuse_unknown_clusters(config: Config) -> None:
+    known = sorted({database.cluster for database in config.databases})
+    for name in config.backup.clusters:
+        if name not in known:
+            raise ValueError(
+                f"backup.clusters.{name}: no database is in a cluster {name!r}; "
+                f"there is {', '.join(known)}"
             )
 
 

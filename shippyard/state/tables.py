@@ -80,7 +80,78 @@ backups = Table(
     Column("error", String),
     # the migration run that must be able to come back to it; retention leaves it alone
     Column("held_by", String),
+    # the base backup that an incremental one needs
+    Column("parent", String),
+    Column("replicated_at", UtcTime),
+    Column("drilled_at", UtcTime),
     Index(None, "database", "kind", "started_at"),
+)
+
+copies = Table(
+    "copies",
+    metadata,
+    # a copy of a backup off the machine
+    Column("backup_id", String, primary_key=True),
+    Column("place", String, primary_key=True),
+    # uploading | verified | expired | deleted | failed
+    Column("state", String, nullable=False),
+    Column("database", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("size_bytes", Integer),
+    Column("started_at", UtcTime, nullable=False),
+    Column("verified_at", UtcTime),
+    # ids of the age keys it was encrypted to
+    Column("key_ids", JSON, nullable=False),
+    Column("error", String),
+)
+
+drills = Table(
+    "drills",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("backup_id", String, nullable=False),
+    Column("database", String, nullable=False),
+    Column("kind", String, nullable=False),
+    # schedule | manual | rehearsal
+    Column("reason", String, nullable=False),
+    Column("started_at", UtcTime, nullable=False),
+    Column("finished_at", UtcTime),
+    # running | passed | failed | interrupted
+    Column("outcome", String, nullable=False),
+    Column("rto_s", Float),
+    Column("rpo_cluster_s", Float),
+    Column("rpo_machine_s", Float),
+    Column("size_bytes", Integer),
+    # phases with seconds, what was compared, what differs from production
+    Column("report", JSON, nullable=False),
+    Column("error", String),
+    Index(None, "database", "kind", "started_at"),
+)
+
+wal_gaps = Table(
+    "wal_gaps",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    # @cluster
+    Column("subject", String, nullable=False),
+    Column("timeline", Integer, nullable=False),
+    Column("first_segment", String, nullable=False),
+    Column("last_segment", String, nullable=False),
+    # missing | short | different | slot_lost
+    Column("why", String, nullable=False),
+    Column("found_at", UtcTime, nullable=False),
+    # when it was mended, or a base backup made it harmless
+    Column("closed_at", UtcTime),
+    Index(None, "subject", "closed_at"),
+)
+
+notes = Table(
+    "notes",
+    metadata,
+    # single facts that must survive a restart: what retention is frozen by, the last time seen
+    Column("name", String, primary_key=True),
+    Column("value", JSON, nullable=False),
+    Column("at", UtcTime, nullable=False),
 )
 
 incidents = Table(

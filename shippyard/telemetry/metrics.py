@@ -23,6 +23,9 @@ class Metrics:
         self._declare_daemon()
         self._declare_health()
         self._declare_backup()
+        self._declare_drill()
+        self._declare_wal()
+        self._declare_offsite()
         self._declare_alerting()
         self._declare_migration()
 
@@ -123,6 +126,89 @@ class Metrics:
         )
         self.backup_deleted = self._counter(
             "shippyard_backup_deleted_total", "Backups that retention deleted.", *labels
+        )
+
+    def _declare_drill(self) -> None:
+        labels = ("database", "kind")
+        self.drill_last_success = self._gauge(
+            "shippyard_backup_drill_last_success_timestamp_seconds",
+            "When a backup was last restored and found equal to what it was taken of.",
+            *labels,
+        )
+        self.drill_success = self._gauge(
+            "shippyard_backup_drill_success",
+            "1 if the last drill passed, 0 if it failed.",
+            *labels,
+        )
+        self.drill_rto = self._gauge(
+            "shippyard_backup_drill_rto_seconds",
+            "How long the last drill took to a database that reads and writes, by phase.",
+            *labels,
+            "phase",
+        )
+        self.drill_rpo = self._gauge(
+            "shippyard_backup_drill_rpo_seconds",
+            "What the last drill would have lost, when the cluster or the whole machine is lost.",
+            *labels,
+            "loss",
+        )
+        self.restore_forecast = self._gauge(
+            "shippyard_backup_restore_forecast_seconds",
+            "How long a restore of the newest backup would take now, from past drills.",
+            *labels,
+        )
+        self.loss_now = self._gauge(
+            "shippyard_backup_rpo_seconds",
+            "How much would be lost now, when the cluster or the whole machine is lost.",
+            "database",
+            "loss",
+        )
+        self.objective = self._gauge(
+            "shippyard_backup_objective_seconds",
+            "What is promised by the database's criticality.",
+            "database",
+            "objective",
+        )
+
+    def _declare_wal(self) -> None:
+        self.wal_received = self._gauge(
+            "shippyard_backup_wal_received_timestamp_seconds",
+            "When WAL last arrived and was flushed.",
+            "cluster",
+        )
+        self.wal_gaps = self._gauge(
+            "shippyard_backup_wal_gaps", "Gaps in the WAL that is kept.", "cluster"
+        )
+        self.wal_scanned = self._gauge(
+            "shippyard_backup_wal_scan_last_success_timestamp_seconds",
+            "When all WAL that is kept was last looked at.",
+            "cluster",
+        )
+        self.wal_slot_retained = self._gauge(
+            "shippyard_backup_wal_slot_retained_bytes",
+            "WAL that the server keeps for our slot.",
+            "cluster",
+        )
+        self.wal_segments = self._gauge(
+            "shippyard_backup_wal_segments", "Whole WAL segments that are kept.", "cluster"
+        )
+
+    def _declare_offsite(self) -> None:
+        self.offsite_last_success = self._gauge(
+            "shippyard_backup_offsite_last_success_timestamp_seconds",
+            "When the newest backup whose copy off the machine was read back was started.",
+            "database",
+            "kind",
+        )
+        self.offsite_wal_shipped = self._gauge(
+            "shippyard_backup_offsite_wal_shipped_timestamp_seconds",
+            "Until when WAL is off the machine.",
+            "cluster",
+        )
+        self.offsite_errors = self._counter(
+            "shippyard_backup_offsite_errors_total",
+            "Attempts to copy off the machine that failed.",
+            "what",
         )
 
     def _declare_alerting(self) -> None:

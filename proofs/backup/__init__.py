@@ -1,0 +1,1 @@
+"""Rows that prove what is said of backups."""

@@ -1,0 +1,1 @@
+"""Drills: backups restored into a sandbox, compared and timed."""

@@ -1,0 +1,1 @@
+"""Copies off the machine: uploaded in parts, read back, encrypted when asked."""

@@ -1,0 +1,1 @@
+"""Restores: assessed, run into an empty target, compared with the manifest, handed back."""

@@ -1,0 +1,1 @@
+"""WAL: received, kept, scanned for gaps, shipped, fetched."""

@@ -1,0 +1,124 @@
+"""Owns Ed25519 keys: reading or making our own, signing bytes, and checking others' signatures.
+
+Knows nothing of what is signed. A private key is 32 bytes in base64, from a credential or a file
+of ours; it is remembered as a secret, and never leaves this file.
+"""
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+
+from shippyard.host.files import write_atomically
+from shippyard.host.secrets import read_secret, remember
+
+KEY_BYTES = 32
+KEY_ID_CHARS = 16
+
+
+class KeyUnusable(Exception):
+    """A key is not one of ours: the message says which, and what one looks like."""
+
+
+class SignatureInvalid(Exception):
+    """What was signed is not what is here, or nobody we trust signed it."""
+
+
+@dataclass(frozen=True)
+class Signature:
+    """Who signed, by public key (base64), and the signature itself (base64)."""
+
+    public_key: str
+    signature: str
+
+
+@dataclass(frozen=True)
+class Signer:
+    """A key pair. `public_key` is base64 and may be shown to anyone."""
+
+    _private: Ed25519PrivateKey = field(repr=False)
+
+    @property
+    def public_key(self) -> str:
+        """What others need in order to check our signatures."""
+        return _text(self._private.public_key().public_bytes_raw())
+
+    @property
+    def key_id(self) -> str:
+        """A short name of the public key, for people."""
+        return key_id_of(self.public_key)
+
+    def sign(self, data: bytes) -> Signature:
+        """Our signature of `data`."""
+        return Signature(self.public_key, _text(self._private.sign(data)))
+
+
+def key_id_of(public_key: str) -> str:
+    """The short name of a public key."""
+    return hashlib.sha256(_bytes(public_key, "public key")).hexdigest()[:KEY_ID_CHARS]
+
+
+def signer_from_credential(name: str) -> Signer:
+    """The key in a credential.
+
+    Raises:
+        SecretMissing: it can't be read.
+        KeyUnusable: it is no Ed25519 key.
+    """
+    return _signer(read_secret(name), f"credential {name!r}")
+
+
+def signer_in(folder: Path) -> Signer:
+    """The key in `folder`, made there when there is none.
+
+    Raises:
+        KeyUnusable: the file holds something else.
+        OSError: it can't be read or written.
+    """
+    file = folder / "signing.key"
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_atomically(file, _text(Ed25519PrivateKey.generate().private_bytes_raw()).encode())
+    return _signer(file.read_text().strip(), str(file))
+
+
+def check(data: bytes, signed: Signature, trusted: Collection[str]) -> None:
+    """Nothing, when one of the `trusted` public keys signed exactly `data`.
+
+    Raises:
+        SignatureInvalid: it did not.
+    """
+    try:
+        key = Ed25519PublicKey.from_public_bytes(_bytes(signed.public_key, "public key"))
+        key.verify(_bytes(signed.signature, "signature"), data)
+    except (InvalidSignature, KeyUnusable, ValueError):
+        raise SignatureInvalid("the signature does not fit the content") from None
+    if signed.public_key not in trusted:
+        raise SignatureInvalid(
+            f"signed by key {key_id_of(signed.public_key)}, which is not trusted here; "
+            "if it is yours, name its public key in backup.trusted_keys"
+        )
+
+
+def _signer(text: str, where: str) -> Signer:
+    remember(text)
+    key = _bytes(text, where)
+    if len(key) != KEY_BYTES:
+        raise KeyUnusable(f"{where} holds {len(key)} bytes; an Ed25519 key is {KEY_BYTES}")
+    return Signer(Ed25519PrivateKey.from_private_bytes(key))
+
+
+def _bytes(text: str, what: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise KeyUnusable(f"{what} is not base64") from None
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()
