@@ -29,8 +29,8 @@ from shippyard.migration.plan import PlanRefused
 from shippyard.migration.spec import SPEC_MAX_BYTES, RunSpec, Step
 from shippyard.migration.tree import differences
 from shippyard.migration.version_table import read_current
+from shippyard.postgres.locks import BACKUP_LOCK, MIGRATION_KEY, SHARED, holders_question
 
-ADVISORY_KEY = 0x5348_4950_5941_5244  # "SHIPYARD"; advisory locks are per database
 RETRIED = frozenset({"55P03", "40P01"})  # lock_not_available, deadlock_detected
 CONNECT_TIMEOUT_S = 10
 CLIENT_CHECK_SINCE = 140_000
@@ -136,9 +136,9 @@ class Runner:
         self._emit({"event": "done"})
 
     def _take_lock(self, guard: psycopg.Connection[Any]) -> None:
-        taken = self._ask(guard, f"SELECT pg_catalog.pg_try_advisory_lock({ADVISORY_KEY}) AS taken")
-        if not taken[0]["taken"]:
-            raise LockHeld("another runner migrates this database; wait until it is done")
+        question = f"SELECT pg_catalog.pg_try_advisory_lock({MIGRATION_KEY}) AS taken"
+        if not self._ask(guard, question)[0]["taken"]:
+            raise LockHeld(_why_held(self._ask(guard, holders_question(MIGRATION_KEY))))
         self._emit({"event": "locked"})
 
     def _apply(self, guard: psycopg.Connection[Any], step: Step) -> None:
@@ -215,6 +215,14 @@ class Runner:
 
     def _say(self, event_name: str, step: Step, attempt: int, **more: Any) -> None:
         self._emit({"event": event_name, "revision": step.revision, "attempt": attempt, **more})
+
+
+def _why_held(holders: Sequence[Mapping[str, Any]]) -> str:
+    """Who is in the way: a runner holds the lock alone, backups share it."""
+    if holders and holders[0]["mode"] == SHARED:
+        backup = str(holders[0]["name"]).removeprefix(f"shippyard:{BACKUP_LOCK}:")
+        return f"the backup {backup} of this database is being taken; wait until it is done"
+    return "another runner migrates this database; wait until it is done"
 
 
 def connection_options(spec: RunSpec) -> str:

@@ -5,6 +5,7 @@ network gone), the socket is shut a second later, so that no thread ever waits f
 """
 
 import contextlib
+import select
 import socket
 import threading
 from collections.abc import Iterator, Mapping
@@ -75,6 +76,21 @@ class Session:
             said = f"no answer within {limit_s:g} s" if severed.is_set() else one_line(error)
             raise QueryFailed(said, error.sqlstate) from None
 
+    def is_lost(self) -> bool:
+        """Whether the server ended this session while nothing was asked of it. Takes no time.
+
+        An idle session has nothing to read, but for the word that it ended, or the end itself.
+        """
+        if self.closed:
+            return True
+        try:
+            readable, _, _ = select.select([self._connection.fileno()], [], [], 0)
+            if readable:
+                self.query("SELECT 1")
+        except (QueryFailed, OSError, ValueError, psycopg.Error):
+            self.close()
+        return self.closed
+
     def sever(self) -> None:
         """Cut the connection from another thread: a query in flight fails at once."""
         _shut(self._connection)
@@ -120,8 +136,17 @@ def session(target: Target, purpose: str, *, connect_timeout_s: float = 5.0) -> 
         opened.close()
 
 
-def open_session(target: Target, purpose: str, *, connect_timeout_s: float = 5.0) -> Session:
+def open_session(
+    target: Target,
+    purpose: str,
+    *,
+    connect_timeout_s: float = 5.0,
+    settings: Mapping[str, str] | None = None,
+) -> Session:
     """A session that the caller closes. `purpose` shows in pg_stat_activity.
+
+    `settings` are added to those that every session of ours has; their values hold no space. A
+    peer that is silently gone is noticed by keepalives within half a minute.
 
     Raises:
         Unreachable: no connection could be made.
@@ -134,7 +159,11 @@ def open_session(target: Target, purpose: str, *, connect_timeout_s: float = 5.0
             # libpq takes whole seconds and at least two.
             connect_timeout=max(2, round(connect_timeout_s)),
             application_name=f"shippyard:{purpose}",
-            options=_prologue(),
+            options=_prologue(settings or {}),
+            keepalives=1,
+            keepalives_idle=10,
+            keepalives_interval=5,
+            keepalives_count=3,
         )
     except psycopg.Error as error:
         raise Unreachable(f"{target}: {one_line(error)}") from None
@@ -142,13 +171,14 @@ def open_session(target: Target, purpose: str, *, connect_timeout_s: float = 5.0
     return Session(connection)
 
 
-def _prologue() -> str:
+def _prologue(more: Mapping[str, str]) -> str:
     settings = {
         "default_transaction_read_only": "on",
         "lock_timeout": f"{LOCK_TIMEOUT_MS}ms",
         "idle_in_transaction_session_timeout": "10s",
         "search_path": "pg_catalog,pg_temp",
         "jit": "off",
+        **more,
     }
     return " ".join(f"-c {name}={value}" for name, value in settings.items())
 

@@ -12,6 +12,7 @@ from shippyard.migration.execution import Blocked, RunFailed, RunInterrupted
 from shippyard.migration.plan import PlanRefused
 from shippyard.migration.planner import PlanFailed
 from shippyard.migration.service import NotConfigured, PlanChanged
+from shippyard.postgres.locks import BACKUP_LOCK, MIGRATION_KEY, locks
 
 TABLE = "op.execute('CREATE TABLE parcels (id int PRIMARY KEY, weight int)')"
 COLUMN = "op.add_column('parcels', sa.Column('color', sa.Text))"
@@ -341,15 +342,23 @@ def test_two_runs_at_once_one_is_refused_within_a_second(bench: Any, eventually:
 
 def test_a_runner_elsewhere_holds_the_lock_and_we_are_refused(bench: Any, tmp_path: Path) -> None:
     bench.tree.add(TABLE)
-    from shippyard.migration.runner import ADVISORY_KEY  # noqa: PLC0415
-
     with bench.connect() as elsewhere:
-        elsewhere.execute("SELECT pg_advisory_lock(%s)", [ADVISORY_KEY])
+        elsewhere.execute("SELECT pg_advisory_lock(%s)", [MIGRATION_KEY])
         with pytest.raises(Blocked, match="another runner migrates this database"):
             bench.run()
     assert bench.version() is None
     assert bench.migrations.history()[0].state == "failed"
     assert bench.backups.released == bench.backups.held_by
+
+
+def test_a_backup_of_the_database_keeps_the_runner_out_and_is_named(bench: Any) -> None:
+    bench.tree.add(TABLE)
+    with locks(bench.target, f"{BACKUP_LOCK}:20260304T050607Z-dump-1a2b3c") as backup:
+        backup.take_shared(MIGRATION_KEY)
+        with pytest.raises(Blocked, match="the backup 20260304T050607Z-dump-1a2b3c of this"):
+            bench.run()
+    assert bench.version() is None
+    assert bench.run().state == "done"
 
 
 def test_a_stop_cancels_and_rolls_back(bench: Any, eventually: Any) -> None:
