@@ -5,6 +5,7 @@ programs do; arguments are never logged from here, and secrets go in by environm
 """
 
 import contextlib
+import fcntl
 import os
 import pwd
 import shutil
@@ -13,7 +14,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -23,6 +24,7 @@ TICK_S = 0.2
 GRACE_S = 3.0
 OUTPUT_TAIL_BYTES = 64 * 1024
 LINE_BYTES = 256 * 1024
+CHUNK_BYTES = 1024 * 1024
 
 
 class ProcessTimedOut(Exception):
@@ -86,14 +88,30 @@ class Child:
     def lines(self, timeout_s: float) -> Iterator[bytes]:
         """Lines of stdout until it closes; at the deadline the group is ended."""
         assert self._popen.stdout is not None, "started without pipe_stdout"
-        timer = threading.Timer(timeout_s, self.end)
-        timer.daemon = True
-        timer.start()
-        try:
+        with self._ended_after(timeout_s):
             while line := self._popen.stdout.readline(LINE_BYTES):
                 yield line
-        finally:
-            timer.cancel()
+
+    def chunks(self, timeout_s: float) -> Iterator[bytes]:
+        """What stdout gives, piece by piece, until it closes; at the deadline the group is ended.
+
+        Only the exit status says whether that was all.
+        """
+        assert self._popen.stdout is not None, "started without a pipe for stdout"
+        with self._ended_after(timeout_s):
+            # As large as the pieces: fewer turns between us and the program.
+            with contextlib.suppress(OSError):
+                fcntl.fcntl(self._popen.stdout, fcntl.F_SETPIPE_SZ, CHUNK_BYTES)
+            while data := os.read(self._popen.stdout.fileno(), CHUNK_BYTES):
+                yield data
+
+    def feed(self, pieces: Iterable[bytes], timeout_s: float) -> None:
+        """Write `pieces` to stdin and close it; a program that reads no further ends that early."""
+        assert self._popen.stdin is not None, "started without pipe_stdin"
+        with self._ended_after(timeout_s), contextlib.suppress(BrokenPipeError):
+            for piece in pieces:
+                self._popen.stdin.write(piece)
+            self._popen.stdin.close()
 
     def send(self, data: bytes) -> None:
         """Write all of stdin and close it."""
@@ -129,6 +147,16 @@ class Child:
                 with contextlib.suppress(OSError):
                     stream.close()
 
+    @contextlib.contextmanager
+    def _ended_after(self, timeout_s: float) -> Iterator[None]:
+        timer = threading.Timer(timeout_s, self.end)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
     def _signal(self, number: int) -> None:
         # The leader may be gone while others of its group live on: the group is what is signalled.
         with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -159,11 +187,13 @@ class Processes:
         stdout: IO[bytes] | int = subprocess.DEVNULL,
         stderr: IO[bytes] | None = None,
         pipe_stdin: bool = False,
+        umask: int = -1,
     ) -> Iterator[Child]:
         """A program in a new group, ended when the block is left.
 
         `env` is added to a small clean environment. With `user` the program runs as that user
-        (needs root); otherwise the kernel kills it when the thread that started it dies.
+        (needs root); otherwise the kernel kills it when the thread that started it dies. `umask`
+        is ours unless given.
 
         Raises:
             ProcessesStopped: `end_all` was called before.
@@ -178,6 +208,7 @@ class Processes:
                 stdout=stdout,
                 pipe_stdin=pipe_stdin,
                 stderr=said,
+                umask=umask,
             )
             try:
                 yield child
@@ -195,6 +226,7 @@ class Processes:
         cwd: Path | None = None,
         user: str | None = None,
         on_tick: Callable[[], None] | None = None,
+        umask: int = -1,
     ) -> Completed:
         """Run a program to its end and give its status and the tail of its output.
 
@@ -205,7 +237,7 @@ class Processes:
         started = time.monotonic()
         with (
             tempfile.TemporaryFile() as stdout,
-            self.start(argv, env=env, cwd=cwd, user=user, stdout=stdout) as child,
+            self.start(argv, env=env, cwd=cwd, user=user, stdout=stdout, umask=umask) as child,
         ):
             returncode = child.wait(timeout_s, on_tick)
             elapsed_s = time.monotonic() - started
@@ -231,6 +263,7 @@ class Processes:
         stdout: IO[bytes] | int,
         pipe_stdin: bool,
         stderr: IO[bytes],
+        umask: int,
     ) -> Child:
         with self._lock:
             if self._stopping:
@@ -246,6 +279,7 @@ class Processes:
                 stdout=stdout,
                 stderr=stderr,
                 start_new_session=True,
+                umask=umask,
             )
             child = Child(popen, stderr)
             self._live.add(child)
