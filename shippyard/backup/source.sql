@@ -6,6 +6,7 @@ SELECT
     current_database() AS dbname,
     (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_lsn() END)::text
         AS lsn_at_start,
+    (SELECT timeline_id FROM pg_control_checkpoint()) AS timeline,
     (SELECT count(*)
        FROM pg_class c
        JOIN pg_namespace n ON n.oid = c.relnamespace
