@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from shippyard.backup.manifest import Manifest
-from shippyard.backup.restore.lsn import Line, line_to, lsn_text, parse_lsn
+from shippyard.backup.restore.line import Line, line_to
+from shippyard.backup.wal.names import NameInvalid, format_lsn, parse_lsn
 
 PointKind = Literal["latest", "time", "lsn", "name", "xid"]
 FORMS = (
@@ -19,7 +20,8 @@ FORMS = (
     "name:before_import (a restore point) or xid:1234 (just before a transaction)"
 )
 NAME_CHARS_MAX = 63
-XID_MAX = 2**64 - 1
+# Below are those that PostgreSQL keeps for itself.
+XID_MIN, XID_MAX = 3, 2**64 - 1
 
 
 class PointInvalid(Exception):
@@ -172,7 +174,7 @@ def _refuse_after_end(point: Point, kept: Kept) -> None:
     beyond = kept.newest_lsn is not None and point.kind == "lsn"
     if beyond and parse_lsn(str(point.value)) > (kept.newest_lsn or 0):
         raise PointUnreachable(
-            f"{point} is after what is kept: the WAL ends at {lsn_text(kept.newest_lsn or 0)}; "
+            f"{point} is after what is kept: the WAL ends at {format_lsn(kept.newest_lsn or 0)}; "
             "restore to `latest`"
         )
 
@@ -189,8 +191,8 @@ def _time(text: str) -> Point:
 
 def _lsn(text: str) -> Point:
     try:
-        return Point("lsn", lsn_text(parse_lsn(text)))
-    except ValueError as error:
+        return Point("lsn", format_lsn(parse_lsn(text)))
+    except NameInvalid as error:
         raise PointInvalid(str(error)) from None
 
 
@@ -205,7 +207,7 @@ def _name(text: str) -> Point:
 
 
 def _xid(text: str) -> Point:
-    if not re.fullmatch(r"[0-9]{1,20}", text) or not 2 < int(text) <= XID_MAX:
+    if not re.fullmatch(r"[0-9]{1,20}", text) or not XID_MIN <= int(text) <= XID_MAX:
         raise PointInvalid(f"{text!r} is no transaction; `SELECT pg_current_xact_id()` names one")
     return Point("xid", text, inclusive=False)
 
