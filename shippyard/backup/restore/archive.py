@@ -58,6 +58,16 @@ class RestoreInterrupted(RestoreFailed):
 
 
 @dataclass(frozen=True)
+class Hands:
+    """What a restore works with: programs, and the database they change."""
+
+    processes: Processes
+    tools: Tools
+    into: Target
+    clock: Clock
+
+
+@dataclass(frozen=True)
 class Load:
     """One run of pg_restore: the archive, what of it, and how long it may take."""
 
@@ -150,55 +160,62 @@ def statements_for(processes: Processes, tools: Tools, file: Path, items: Iterab
         return out.read_text()
 
 
-def load(
-    processes: Processes, tools: Tools, into: Target, task: Load, progress: Progress, clock: Clock
-) -> int:
+def load(hands: Hands, task: Load, progress: Progress) -> int:
     """Run pg_restore to its end; gives how many objects were restored.
 
     Raises:
         RestoreFailed: it stopped at an error, was ended, or ran past its time.
     """
-    older = _server_major(into) < tools.major
+    older = server_major(hands.into) < hands.tools.major
     argv = [
-        tools.path("pg_restore"),
+        hands.tools.path("pg_restore"),
         "--verbose",
         f"--jobs={task.jobs}",
         # A newer pg_restore sets parameters that an older server has not; those are told apart
         # below, and anything else still fails the restore.
         *([] if older else ["--exit-on-error"]),
-        *into.arguments(),
+        *hands.into.arguments(),
     ]
     with tempfile.TemporaryDirectory(prefix="shippyard-restore-") as folder:
         if task.ids is not None:
             argv.append(_use_list(Path(folder), task.wanted))
         argv.append(str(task.file))
-        return _drive(processes, argv, into, task, progress, clock)
+        return _drive(hands, argv, task, progress)
 
 
-def run_script(
-    processes: Processes, tools: Tools, into: Target, script: Path, timeout_s: float
-) -> None:
+def dump_schema(hands: Hands, schema: str, file: Path, timeout_s: float) -> None:
+    """Dump one schema, which a restore has renamed, so that it can be put where it belongs.
+
+    Raises:
+        RestoreFailed: pg_dump failed.
+    """
+    argv = [
+        hands.tools.path("pg_dump"),
+        "--format=custom",
+        "--compress=0",
+        f"--schema={_pattern(schema)}",
+        f"--file={file}",
+        *hands.into.arguments(),
+    ]
+    _run(hands, argv, timeout_s)
+
+
+def run_script(hands: Hands, script: Path, timeout_s: float) -> None:
     """Run an SQL script whole or not at all.
 
     Raises:
         RestoreFailed: a statement failed; nothing of it is left.
     """
     argv = [
-        tools.path("psql"),
+        hands.tools.path("psql"),
         "--no-psqlrc",
         "--quiet",
         "--single-transaction",
         "--set=ON_ERROR_STOP=1",
         f"--file={script}",
-        *into.arguments(),
+        *hands.into.arguments(),
     ]
-    env = into.environment() | {"PGAPPNAME": APPLICATION}
-    try:
-        done = processes.run(argv, timeout_s=timeout_s, env=env)
-    except ProcessTimedOut:
-        raise RestoreFailed(f"psql was ended after {timeout_s:g} s") from None
-    if done.returncode:
-        raise RestoreFailed(with_remedy(one_line(Exception(done.reason()))[:REASON_CHARS]))
+    _run(hands, argv, timeout_s)
 
 
 def with_remedy(reason: str) -> str:
@@ -209,25 +226,34 @@ def with_remedy(reason: str) -> str:
     return reason
 
 
-def _drive(
-    processes: Processes,
-    argv: list[str],
-    into: Target,
-    task: Load,
-    progress: Progress,
-    clock: Clock,
-) -> int:
-    said, began = _Said(), clock.monotonic()
-    env = into.environment() | {"PGAPPNAME": APPLICATION}
+def _run(hands: Hands, argv: list[str], timeout_s: float) -> None:
+    program = Path(argv[0]).name
+    env = hands.into.environment() | {"PGAPPNAME": APPLICATION}
+    try:
+        done = hands.processes.run(argv, timeout_s=timeout_s, env=env)
+    except ProcessTimedOut:
+        raise RestoreFailed(f"{program} was ended after {timeout_s:g} s") from None
+    if done.returncode:
+        raise RestoreFailed(with_remedy(one_line(Exception(done.reason()))[:REASON_CHARS]))
+
+
+def _pattern(schema: str) -> str:
+    """A schema's name where pg_dump expects a pattern."""
+    return '"' + schema.replace('"', '""') + '"'
+
+
+def _drive(hands: Hands, argv: list[str], task: Load, progress: Progress) -> int:
+    said, began = _Said(), hands.clock.monotonic()
+    env = hands.into.environment() | {"PGAPPNAME": APPLICATION}
     with tempfile.TemporaryFile() as stderr:
         reader = _Reader(stderr, said)
 
         def tick() -> None:
             reader.read()
-            progress(_how_far(task, said.done, clock.monotonic() - began))
+            progress(_how_far(task, said.done, hands.clock.monotonic() - began))
 
         try:
-            with processes.start(argv, env=env, stderr=stderr) as child:
+            with hands.processes.start(argv, env=env, stderr=stderr) as child:
                 status = child.wait(task.timeout_s, tick)
                 reader.read()
         except ProcessTimedOut:
@@ -236,8 +262,8 @@ def _drive(
             ) from None
         finally:
             # A program that is gone leaves the index it was building to its session.
-            _end_sessions(into)
-    if processes.stopping or status == SIGTERM_STATUS:
+            _end_sessions(hands.into)
+    if hands.processes.stopping or status == SIGTERM_STATUS:
         raise RestoreInterrupted("stopped: pg_restore was asked to end")
     if said.hard or (status and not said.errors):
         raise RestoreFailed(_first_error(said.hard, status))
@@ -294,7 +320,12 @@ def _end_sessions(into: Target) -> None:
         opened.query(question, {"name": APPLICATION})
 
 
-def _server_major(into: Target) -> int:
+def server_major(into: Target) -> int:
+    """The major version of the server.
+
+    Raises:
+        Unreachable: there is none.
+    """
     with session(into, "restore-look") as opened:
         return opened.server_version // 10_000
 

@@ -1,0 +1,311 @@
+"""Owns restoring a dump: all of it into an empty database, or one table or schema beside others.
+
+The files are read again and compared with the manifest before anything is written to the target.
+The manifest itself comes from `Seal`, which is what makes its hashes worth comparing.
+"""
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from shippyard.backup.compression import Undecodable, decompressed
+from shippyard.backup.manifest import Manifest
+from shippyard.backup.restore import archive
+from shippyard.backup.restore.archive import (
+    Hands,
+    Load,
+    Progress,
+    RestoreFailed,
+    RestoreInterrupted,
+)
+from shippyard.backup.restore.contents import (
+    Chosen,
+    Item,
+    NotInArchive,
+    Selection,
+    choose,
+    weights,
+)
+from shippyard.backup.restore.globals import GlobalsFailed, apply_globals
+from shippyard.backup.restore.place import (
+    apply_settings,
+    drop_database,
+    look_at,
+    maintenance_of,
+    make_database,
+    only_restore_into,
+    refuse_taken,
+)
+from shippyard.host.clock import Clock, SystemClock
+from shippyard.host.files import sha256_of
+from shippyard.host.process import Processes, ProcessesStopped
+from shippyard.postgres.session import QueryFailed, one_line
+from shippyard.postgres.target import Target
+from shippyard.postgres.tools import Tools, ToolsMissing, installed_tools
+from shippyard.postgres.writing import quoted_name, writing_session
+
+GLOBALS = ("globals.sql", "globals.sql.zst")
+TOC = "toc.dat"
+SCRIPT = "schema.sql"
+RENAME_TIMEOUT_S = 30.0
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a restore did. `notes` are what a person should know: roles, keys, views left out."""
+
+    database: str
+    objects: int
+    elapsed_s: float
+    made_database: bool
+    notes: tuple[str, ...] = ()
+
+
+def tools_to_restore(
+    processes: Processes, manifest: Manifest, major: int, extra_dirs: Sequence[Path] = ()
+) -> Tools:
+    """The programs for a dump and a server of this major: the server's own where they can.
+
+    pg_restore reads what its own major or an older one wrote.
+
+    Raises:
+        ToolsMissing: none here can read the dump.
+    """
+    made = manifest.made.tool_major
+    installed = installed_tools(processes, extra_dirs, program="pg_restore")
+    fit = [tools for tools in installed if tools.major >= made]
+    if not fit:
+        have = ", ".join(str(tools.major) for tools in installed) or "none"
+        raise ToolsMissing(
+            f"{manifest.id} was made by pg_dump {made} and no pg_restore here can read it "
+            f"(found: {have}); install postgresql-client-{max(made, major)}"
+        )
+    return min(fit, key=lambda tools: (tools.major != major, tools.major < major, tools.major))
+
+
+def restore_dump(
+    folder: Path,
+    manifest: Manifest,
+    into: Target,
+    *,
+    processes: Processes,
+    tools: Tools,
+    jobs: int,
+    timeout_s: float,
+    only: Selection | None = None,
+    with_globals: bool = True,
+    progress: Progress = lambda _: None,
+    scratch: Path | None = None,
+    clock: Clock | None = None,
+) -> Restored:
+    """Restore a published dump, or `only` a part of it, into a database that has nothing of it.
+
+    `manifest` has been read by `Seal`. The database is made when it isn't there. `scratch` is where
+    a compressed dump is unpacked to; by default the system's folder for temporary files.
+
+    Raises:
+        TargetNotEmpty: there is something in the way; nothing was changed.
+        RestoreInterrupted: it was asked to end; says what is left.
+        RestoreFailed: it did not succeed; says what is left.
+        Unreachable, QueryFailed: the server gave no answer.
+    """
+    clock = clock or SystemClock()
+    hands = Hands(processes, tools, into, clock)
+    began = clock.monotonic()
+    work = _Work(hands, folder, manifest, only, jobs, timeout_s, progress, scratch)
+    with only_restore_into(into):
+        work.check()
+        objects = work.do(with_globals=with_globals)
+    return Restored(into.dbname, objects, clock.monotonic() - began, work.made, tuple(work.notes))
+
+
+def check_files(folder: Path, manifest: Manifest, progress: Progress = lambda _: None) -> None:
+    """Read every file of the backup again and compare it with the manifest.
+
+    Raises:
+        RestoreFailed: one is gone, or is not what was published.
+    """
+    done = 0
+    for entry in manifest.files:
+        fields = {"size_bytes": done, "expected_bytes": manifest.size_bytes}
+        progress({"phase": "checking", "message": entry.name, **fields})
+        try:
+            same = sha256_of(folder / entry.name) == entry.sha256
+        except OSError as error:
+            raise RestoreFailed(_unfit(manifest, f"{entry.name}: {error.strerror}")) from None
+        if not same:
+            raise RestoreFailed(_unfit(manifest, f"{entry.name} differs from its manifest"))
+        done += entry.size_bytes
+
+
+@dataclass
+class _Work:
+    """One restore, from the first look to the last statement."""
+
+    hands: Hands
+    folder: Path
+    manifest: Manifest
+    only: Selection | None
+    jobs: int
+    timeout_s: float
+    progress: Progress
+    scratch: Path | None
+
+    def __post_init__(self) -> None:
+        self.made = False
+        self.beside = False
+        self.began = False
+        self.notes: list[str] = []
+
+    def check(self) -> None:
+        """Everything that can refuse, before anything is changed."""
+        self.progress({"phase": "looking"})
+        found = look_at(self.hands.into)
+        refuse_taken(self.hands.into, found, self.only)
+        self.made, self.beside = not found.exists, not found.is_empty
+        check_files(self.folder, self.manifest, self.progress)
+
+    def do(self, *, with_globals: bool) -> int:
+        """Change the server; gives how many objects were restored."""
+        try:
+            if with_globals and not self.beside:
+                self._globals()
+            if self.made:
+                make_database(self.hands.into, self.manifest.environment)
+            self.began = True
+            return self._fill()
+        except (KeyboardInterrupt, ProcessesStopped):
+            raise RestoreInterrupted(f"stopped; {self._left()}") from None
+        except (RestoreFailed, Undecodable, GlobalsFailed, QueryFailed, OSError) as error:
+            kind = RestoreInterrupted if isinstance(error, RestoreInterrupted) else RestoreFailed
+            raise kind(f"{one_line(error)}; {self._left()}") from None
+        except NotInArchive as error:
+            self._undo()
+            raise RestoreFailed(str(error)) from None
+
+    def _globals(self) -> None:
+        file = next((self.folder / n for n in GLOBALS if (self.folder / n).is_file()), None)
+        if file is None:
+            self.notes.append("the backup has no globals: make roles that are missing yourself")
+            return
+        self.progress({"phase": "globals"})
+        self.notes.extend(apply_globals(_text_of(file), maintenance_of(self.hands.into)))
+
+    def _fill(self) -> int:
+        if self.manifest.kind == "schema":
+            self.progress({"phase": "restoring", "message": "schema"})
+            archive.run_script(self.hands, self.folder / SCRIPT, self.timeout_s)
+            return self.manifest.source.table_count
+        with archive.seekable(_artifact(self.folder, self.manifest), self.scratch) as file:
+            items = archive.contents_of(self.hands.processes, self.hands.tools, file)
+            if self.only is None:
+                objects = self._load(self.hands, file, items, None)
+                settings = self.manifest.source.dbname, self.manifest.environment
+                self.notes.extend(apply_settings(self.hands.into, *settings))
+                return objects
+            return self._part(file, items, self.only)
+
+    def _part(self, file: Path, items: list[Item], only: Selection) -> int:
+        aside = only.into_schema is not None
+        chosen = choose(items, only, with_needs=aside or not self.beside)
+        self._say_left_out(file, chosen)
+        if not aside:
+            return self._load(self.hands, file, items, chosen.ids)
+        return self._renamed(file, items, chosen)
+
+    def _renamed(self, file: Path, items: list[Item], chosen: Chosen) -> int:
+        """By way of a database of its own: only the server can rename a schema and all in it."""
+        assert self.only is not None, "a part"
+        aside = replace(self.hands.into, dbname=f"shippyard_restore_{self.manifest.id[-6:]}")
+        hands = replace(self.hands, into=aside)
+        drop_database(aside)
+        with ExitStack() as undo:
+            make_database(aside, self.manifest.environment)
+            undo.callback(drop_database, aside)
+            self._load(hands, file, items, chosen.ids)
+            _rename_schema(aside, self.only.schema, str(self.only.into_schema))
+            folder = undo.enter_context(
+                tempfile.TemporaryDirectory(prefix="shippyard-restore-", dir=self.scratch)
+            )
+            moved = Path(folder) / "renamed.dump"
+            archive.dump_schema(hands, str(self.only.into_schema), moved, self.timeout_s)
+            found = archive.contents_of(hands.processes, hands.tools, moved)
+            return self._load(self.hands, moved, found, None)
+
+    def _load(self, hands: Hands, file: Path, items: list[Item], ids: frozenset[int] | None) -> int:
+        rows = _rows(self.manifest)
+        task = Load(file, tuple(items), weights(items, rows), self.jobs, self.timeout_s, ids)
+        return archive.load(hands, task, self.progress)
+
+    def _say_left_out(self, file: Path, chosen: Chosen) -> None:
+        if chosen.keys:
+            hands = self.hands
+            said = archive.statements_for(hands.processes, hands.tools, file, chosen.keys)
+            self.notes.extend(f"add the foreign key yourself: {key}" for key in _keys_in(said))
+        if chosen.views:
+            self.notes.append(f"views on it were not restored: {', '.join(chosen.views)}")
+
+    def _undo(self) -> None:
+        """Nothing was put in yet: a database that was only just made goes again."""
+        if self.made and self.began:
+            drop_database(self.hands.into)
+
+    def _left(self) -> str:
+        """What a person finds on the server now, and the command that takes it away."""
+        into = self.hands.into
+        if not self.began:
+            return "the target is as it was, but for roles that were missing"
+        if self.made:
+            return (
+                f"database {into.dbname} was made and is not whole; "
+                f"drop it: DROP DATABASE {quoted_name(into.dbname)}"
+            )
+        what = str(self.only) if self.only else "what was restored"
+        return f"{what} is in database {into.dbname} and not whole; drop it before the next try"
+
+
+def _artifact(folder: Path, manifest: Manifest) -> Path:
+    """The archive: one file, or a folder that has a table of contents."""
+    names = [entry.name for entry in manifest.files]
+    for name in names:
+        if name.endswith((".dump", ".dump.zst")):
+            return folder / name
+        if name.rpartition("/")[2].startswith(TOC):
+            return (folder / name).parent
+    raise RestoreFailed(_unfit(manifest, f"no dump among its files ({', '.join(names[:5])})"))
+
+
+def _text_of(file: Path) -> str:
+    if file.suffix != ".zst":
+        return file.read_text()
+    with decompressed(file) as stream:
+        return stream.read().decode()
+
+
+def _rows(manifest: Manifest) -> Mapping[str, int]:
+    content = manifest.content
+    return {f"{t.schema} {t.name}": t.rows for t in content.tables} if content else {}
+
+
+def _keys_in(said: str) -> list[str]:
+    """The ALTER TABLE statements of a script, each as one line."""
+    statements = (" ".join(each.split()) for each in said.split(";\n"))
+    found = (each[each.find("ALTER TABLE") :] for each in statements if "FOREIGN KEY" in each)
+    return [f"{each};" for each in found]
+
+
+def _rename_schema(into: Target, old: str, new: str) -> None:
+    with writing_session(into, "restore") as opened:
+        opened.query(
+            f"ALTER SCHEMA {quoted_name(old)} RENAME TO {quoted_name(new)}",
+            timeout_s=RENAME_TIMEOUT_S,
+        )
+
+
+def _unfit(manifest: Manifest, why: str) -> str:
+    return (
+        f"{manifest.id} can't be restored: {why}; take another backup, or another copy of it "
+        "(nothing was changed)"
+    )

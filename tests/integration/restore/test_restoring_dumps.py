@@ -1,0 +1,288 @@
+"""Dumps restored: whole, a table, a schema; refused where something is; ended in the middle."""
+
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from shippyard.backup.manifest import Environment, FileEntry, Made, Manifest, Source, Verification
+from shippyard.backup.restore.archive import RestoreFailed, RestoreInterrupted
+from shippyard.backup.restore.contents import Selection
+from shippyard.backup.restore.logical import Restored, restore_dump
+from shippyard.backup.restore.place import TargetNotEmpty
+from shippyard.host.files import sha256_of
+from shippyard.host.process import Processes
+from shippyard.postgres.embedded import EmbeddedCluster
+from shippyard.postgres.target import Target
+from shippyard.postgres.tools import Tools, server_tools
+
+NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+MAKE = (
+    "CREATE SCHEMA app",
+    "CREATE TYPE app.mood AS ENUM ('good', 'bad')",
+    "CREATE TABLE app.users (id serial PRIMARY KEY, email text UNIQUE, mood app.mood)",
+    "CREATE INDEX ON app.users (mood)",
+    "CREATE TABLE app.orders (id int PRIMARY KEY, buyer int REFERENCES app.users)",
+    "CREATE TABLE app.log (id int, day date) PARTITION BY RANGE (day)",
+    "CREATE TABLE app.log_1 PARTITION OF app.log FOR VALUES FROM ('2020-01-01') TO ('2021-01-01')",
+    "CREATE INDEX ON app.log (id)",
+    "CREATE VIEW app.happy AS SELECT * FROM app.users WHERE mood = 'good'",
+    "CREATE FUNCTION app.f() RETURNS trigger LANGUAGE plpgsql AS 'begin return new; end'",
+    "CREATE TRIGGER t BEFORE INSERT ON app.users FOR EACH ROW EXECUTE FUNCTION app.f()",
+    "COMMENT ON COLUMN app.users.email IS 'where to write to'",
+    "INSERT INTO app.users (email, mood) SELECT n || '@x', 'good' FROM generate_series(1, 500) n",
+    "INSERT INTO app.orders SELECT n, n FROM generate_series(1, 400) n",
+    "INSERT INTO app.log SELECT n, '2020-05-05' FROM generate_series(1, 300) n",
+)
+
+SLOW = (
+    """CREATE FUNCTION app.slow(n int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS $$ begin
+       if pg_catalog.current_database() like 'r\\_%' then perform pg_catalog.pg_sleep(30); end if;
+       return n; end $$""",
+    "CREATE TABLE app.slowly AS SELECT 1 AS n",
+    "CREATE INDEX ON app.slowly (app.slow(n))",
+)
+
+Restore = Callable[..., Restored]
+
+
+def run(target: Target, *statements: str) -> None:
+    with psycopg.connect(**target.conninfo(), autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def ask(target: Target, question: str) -> Any:
+    with psycopg.connect(**target.conninfo(), autocommit=True) as connection:
+        row = connection.execute(question.encode()).fetchone()
+        return row[0] if row else None
+
+
+@pytest.fixture(scope="module")
+def tools(processes: Processes) -> Tools:
+    return server_tools(processes)
+
+
+@pytest.fixture
+def source(fresh_database: Target) -> Target:
+    run(fresh_database, *MAKE)
+    return fresh_database
+
+
+@pytest.fixture
+def elsewhere(cluster: EmbeddedCluster) -> Iterator[Target]:
+    """A database that is not there yet."""
+    name = f"r_{uuid.uuid4().hex[:12]}"
+    yield replace(cluster.target(), dbname=name)
+    with psycopg.connect(**cluster.target().conninfo(), autocommit=True) as connection:
+        drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)")
+        connection.execute(drop.format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def dump(source: Target, tools: Tools, processes: Processes, tmp_path: Path) -> Path:
+    return dump_of(source, tools, processes, tmp_path)
+
+
+def dump_of(source: Target, tools: Tools, processes: Processes, tmp_path: Path) -> Path:
+    folder = tmp_path / "shop" / "20260304T050607Z-dump-1a2b3c"
+    folder.mkdir(parents=True)
+    argv = [tools.path("pg_dump"), "-Fc", f"--file={folder}/shop.dump", *source.arguments()]
+    assert processes.run(argv, timeout_s=30).returncode == 0
+    (folder / "globals.sql").write_text("CREATE ROLE postgres;\nALTER ROLE postgres NOLOGIN;\n")
+    return folder
+
+
+@pytest.fixture
+def restore(processes: Processes, tools: Tools, dump: Path, tmp_path: Path) -> Restore:
+    manifest = manifest_of(dump, tools.major)
+
+    def do(into: Target, **arguments: Any) -> Restored:
+        chosen = {"processes": processes, "manifest": manifest, **arguments}
+        return restore_dump(dump, into=into, tools=tools, jobs=2, timeout_s=60, **chosen)
+
+    return do
+
+
+def manifest_of(folder: Path, major: int, **changes: Any) -> Manifest:
+    files = tuple(
+        FileEntry(file.name, file.stat().st_size, sha256_of(file))
+        for file in sorted(folder.iterdir())
+    )
+    return Manifest(
+        id=folder.name,
+        database=folder.parent.name,
+        kind="dump",
+        reason="manual",
+        held_by=None,
+        started_at=NOW,
+        finished_at=NOW,
+        duration_s=1.0,
+        source=Source("1", "17", "shop", None, None, 4),
+        made=Made("pg_dump", major, ()),
+        files=files,
+        verification=Verification("sha256", NOW, 0.1),
+        **changes,
+    )
+
+
+def test_all_of_it_comes_back_in_a_database_that_is_made(
+    restore: Restore, elsewhere: Target
+) -> None:
+    said: list[dict[str, Any]] = []
+    done = restore(elsewhere, progress=lambda fields: said.append(dict(fields)))
+    assert done.made_database
+    assert ask(elsewhere, "SELECT count(*) FROM app.happy") == 500
+    assert ask(elsewhere, "SELECT count(*) FROM app.log") == 300
+    assert "roles left as they were: postgres" in done.notes
+    assert {"checking", "globals"} <= {fields["phase"] for fields in said}
+
+
+def test_a_database_with_something_in_it_is_refused(restore: Restore, source: Target) -> None:
+    before = ask(source, "SELECT count(*) FROM app.orders")
+    with pytest.raises(TargetNotEmpty, match=r"table app\.log.*--dbname"):
+        restore(source)
+    assert ask(source, "SELECT count(*) FROM app.orders") == before
+
+
+def test_an_empty_database_that_is_there_is_filled(
+    restore: Restore, elsewhere: Target, cluster: EmbeddedCluster
+) -> None:
+    run(cluster.target(), f"CREATE DATABASE {elsewhere.dbname}")
+    assert not restore(elsewhere).made_database
+    assert ask(elsewhere, "SELECT count(*) FROM app.orders") == 400
+
+
+def test_a_dropped_table_comes_back_with_all_that_is_its_own(
+    restore: Restore, source: Target
+) -> None:
+    run(source, "DROP TABLE app.users CASCADE")
+    done = restore(source, only=Selection("app", "users"))
+    assert ask(source, "SELECT count(*) FROM app.users") == 500
+    assert ask(source, "SELECT count(*) FROM pg_indexes WHERE tablename = 'users'") == 3
+    assert ask(source, "SELECT nextval('app.users_id_seq')") == 501
+    assert ask(source, "SELECT count(*) FROM pg_trigger WHERE tgrelid = 'app.users'::regclass") == 1
+    notes = "\n".join(done.notes)
+    assert "views on it were not restored: VIEW app happy" in notes
+    key = next(note for note in done.notes if "foreign key" in note).partition("yourself: ")[2]
+    run(source, key)
+    assert ask(source, "SELECT count(*) FROM pg_constraint WHERE contype = 'f'") == 1
+
+
+def test_a_table_goes_beside_the_one_that_is_there(restore: Restore, source: Target) -> None:
+    with pytest.raises(TargetNotEmpty, match="--into-schema app_restored"):
+        restore(source, only=Selection("app", "users"))
+    run(source, "UPDATE app.users SET mood = 'bad'")
+    restore(source, only=Selection("app", "users", into_schema="app_restored"))
+    assert ask(source, "SELECT count(*) FROM app_restored.users WHERE mood = 'good'") == 500
+    assert ask(source, "SELECT count(*) FROM app.users WHERE mood = 'bad'") == 500
+    leftover = "SELECT count(*) FROM pg_database WHERE datname LIKE 'shippyard_restore%'"
+    assert ask(source, leftover) == 0
+
+
+def test_a_partitioned_table_comes_with_its_partitions(restore: Restore, elsewhere: Target) -> None:
+    restore(elsewhere, only=Selection("app", "log"))
+    assert ask(elsewhere, "SELECT count(*) FROM app.log") == 300
+    assert ask(elsewhere, "SELECT count(*) FROM pg_class WHERE relname = 'users'") == 0
+
+
+def test_a_schema_comes_back_whole(restore: Restore, source: Target) -> None:
+    run(source, "DROP SCHEMA app CASCADE", "CREATE TABLE public.other (id int)")
+    restore(source, only=Selection("app"))
+    assert ask(source, "SELECT count(*) FROM app.happy") == 500
+    assert ask(source, "SELECT count(*) FROM pg_constraint WHERE contype = 'f'") == 1
+
+
+def test_a_table_that_is_not_in_it_is_said_and_nothing_made(
+    restore: Restore, elsewhere: Target, source: Target
+) -> None:
+    with pytest.raises(RestoreFailed, match=r"app\.user is not in this backup; it has app\.log"):
+        restore(elsewhere, only=Selection("app", "user"))
+    made = f"SELECT count(*) FROM pg_database WHERE datname = '{elsewhere.dbname}'"
+    assert ask(source, made) == 0
+
+
+def test_a_file_that_changed_is_refused_before_anything_is_made(
+    restore: Restore, elsewhere: Target, dump: Path, source: Target
+) -> None:
+    data = bytearray((dump / "shop.dump").read_bytes())
+    data[len(data) // 2] ^= 1
+    (dump / "shop.dump").write_bytes(data)
+    with pytest.raises(RestoreFailed, match="differs from its manifest"):
+        restore(elsewhere)
+    made = f"SELECT count(*) FROM pg_database WHERE datname = '{elsewhere.dbname}'"
+    assert ask(source, made) == 0
+
+
+def test_an_end_in_the_middle_says_what_is_left_and_leaves_no_session(
+    processes: Processes, elsewhere: Target, source: Target, tools: Tools, tmp_path: Path
+) -> None:
+    run(source, *SLOW)
+    folder = dump_of(source, tools, processes, tmp_path)
+    mine = Processes()
+
+    def once_it_builds(fields: Any) -> None:
+        sleeping = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'CREATE INDEX%slow%'"
+        if fields["phase"] == "restoring" and ask(source, sleeping):
+            threading.Thread(target=mine.end_all).start()
+
+    with pytest.raises(RestoreInterrupted, match=r"was made and is not whole; drop it: DROP"):
+        restore_dump(
+            folder,
+            manifest_of(folder, tools.major),
+            elsewhere,
+            processes=mine,
+            tools=tools,
+            jobs=2,
+            timeout_s=60,
+            progress=once_it_builds,
+        )
+    left = f"SELECT count(*) FROM pg_stat_activity WHERE datname = '{elsewhere.dbname}'"
+    assert ask(source, left) == 0
+
+
+def test_an_index_that_takes_too_long_ends_at_the_deadline(
+    processes: Processes, elsewhere: Target, source: Target, tools: Tools, tmp_path: Path
+) -> None:
+    run(source, *SLOW)
+    folder = dump_of(source, tools, processes, tmp_path)
+    with pytest.raises(RestoreFailed, match=r"ended after 2 s.*DROP DATABASE"):
+        restore_dump(
+            folder,
+            manifest_of(folder, tools.major),
+            elsewhere,
+            processes=processes,
+            tools=tools,
+            jobs=2,
+            timeout_s=2,
+        )
+
+
+def test_settings_of_the_database_come_with_it(
+    restore: Restore, elsewhere: Target, dump: Path, tools: Tools
+) -> None:
+    environment = Environment(role_settings={"shop/": ("work_mem=7MB", "search_path=app, public")})
+    restore(elsewhere, manifest=manifest_of(dump, tools.major, environment=environment))
+    assert ask(elsewhere, "SHOW work_mem") == "7MB"
+    assert ask(elsewhere, "SHOW search_path") == "app, public"
+
+
+def test_a_script_of_the_schema_is_run_whole(
+    processes: Processes, source: Target, elsewhere: Target, tools: Tools, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shop" / "20260304T050607Z-schema-1a2b3c"
+    folder.mkdir(parents=True)
+    argv = [tools.path("pg_dump"), "-s", f"--file={folder}/schema.sql", *source.arguments()]
+    assert processes.run(argv, timeout_s=30).returncode == 0
+    manifest = replace(manifest_of(folder, tools.major), kind="schema")
+    restore_dump(
+        folder, manifest, elsewhere, processes=processes, tools=tools, jobs=1, timeout_s=30
+    )
+    assert ask(elsewhere, "SELECT count(*) FROM app.users") == 0
