@@ -50,9 +50,7 @@ def look_at_rights(session: Asking) -> Rights:
     Raises:
         QueryFailed: the server gave no answer.
     """
-    row: dict[str, Any] = session.query(_QUESTION)[0]
-    names = {key: tuple(row.pop(key)) for key in ("tables", "sequences", "filtered_tables")}
-    return Rights(**row, **names)
+    return Rights(**{key: _frozen(value) for key, value in session.query(_QUESTION)[0].items()})
 
 
 def lacks(rights: Rights, kind: Kind, *, with_passwords: bool = False) -> list[Lack]:
@@ -130,3 +128,7 @@ def _counted(words: str, noun: str, names: Sequence[str]) -> list[str]:
 
 def _plural(count: int, noun: str) -> str:
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
