@@ -66,7 +66,7 @@ class EmbeddedCluster:
         if self._account:
             shutil.chown(self._folder, self._account)
             shutil.chown(self.socket_dir, self._account)
-            self._tools = _readable_tools(self._tools, self._folder, self._account)
+            self._tools = readable_tools(self._tools, self._folder, self._account)
         self._must(
             self._run(
                 "initdb",
@@ -185,7 +185,7 @@ def embedded_cluster(
         cluster.destroy()
 
 
-def _readable_tools(tools: Tools, folder: Path, account: str) -> Tools:
+def readable_tools(tools: Tools, folder: Path, account: str) -> Tools:
     """The same tools where `account` can run them: a tree under a closed home is copied."""
     if _others_may_read(tools.bin_dir):
         return tools

@@ -50,8 +50,23 @@ class Sandbox(Protocol):
         ...
 
     @property
+    def spool_dir(self) -> Path:
+        """Where WAL is put for recovery to take."""
+        ...
+
+    @property
+    def account(self) -> str | None:
+        """The account that must be able to read what is put there; None when that is ours."""
+        ...
+
+    @property
     def tools(self) -> Tools:
         """The programs it runs."""
+        ...
+
+    @property
+    def over_budget(self) -> str | None:
+        """Why it was ended for taking too much; None while it was not."""
         ...
 
     def create_empty(self, *, encoding: str | None = None, collation: str | None = None) -> None:
