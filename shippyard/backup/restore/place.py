@@ -11,6 +11,7 @@ from pathlib import Path
 from shippyard.backup.manifest import Environment
 from shippyard.backup.restore.archive import RestoreFailed
 from shippyard.backup.restore.contents import Selection
+from shippyard.host.secrets import MASK
 from shippyard.postgres.locks import LockTaken, backup_key, locks
 from shippyard.postgres.session import QueryFailed, session
 from shippyard.postgres.target import Target
@@ -168,6 +169,8 @@ def setting_statements(into: str, dbname: str, environment: Environment | None) 
             subject = f"ROLE {quoted_name(role)} IN {subject}"
         for setting in settings:
             name, _, value = setting.partition("=")
+            if MASK in value:
+                continue  # the manifest keeps no secret; the comparison afterwards says so
             said = value if name in LISTS else quoted_text(value)
             yield f"ALTER {subject} SET {quoted_name(name)} TO {said or quoted_text('')}"
 
