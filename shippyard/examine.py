@@ -9,9 +9,9 @@ from shippyard.config.loading import ConfigError
 from shippyard.config.models import Config, Health
 from shippyard.health.loader import CheckInvalid, load_checks
 from shippyard.health.poller import UNREACHABLE
-from shippyard.outcomes import BACKUP_FAILED
+from shippyard.outcomes import BACKUP_RULES
 
-OWN_RULES = frozenset({UNREACHABLE, BACKUP_FAILED, DEAD_RULE})
+OWN_RULES = frozenset({UNREACHABLE, DEAD_RULE}) | BACKUP_RULES
 """Rules that no check has."""
 
 
@@ -38,7 +38,14 @@ def examine(config: Config) -> list[str]:
     try:
         refuse_unknown_rules(config)
         backup = config.backup
-        lines = (backup.dump_schedule, backup.schema_schedule, backup.prune_schedule)
+        lines = (
+            backup.dump_schedule,
+            backup.schema_schedule,
+            backup.base_schedule,
+            backup.incremental_schedule,
+            backup.prune_schedule,
+            backup.drill.schedule,
+        )
         for line in filter(None, lines):
             parse_schedule(line, backup.timezone)
     except (CheckInvalid, BadSchedule) as error:

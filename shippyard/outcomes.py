@@ -1,16 +1,15 @@
-"""Owns telling alerting how work ended: a failed backup is something wrong, like a failed check.
+"""Owns telling alerting what backups find wrong: a failed backup is a finding, like a failed check.
 
 Backup knows no alerting and alerting no backup; they meet here.
 """
 
 from shippyard.alerting.service import Alerting
-from shippyard.backup.model import Kind
-from shippyard.backup.service import BackupService
-from shippyard.config.models import Config, Severity
+from shippyard.backup.conditions import RULES, Condition
+from shippyard.backup.model import subject_of_cluster
+from shippyard.config.models import Config
 from shippyard.health.model import Finding, Observation
-from shippyard.host.process import Processes
 
-BACKUP_FAILED = "backup_failed"
+BACKUP_RULES = frozenset(RULES)
 
 
 class Switchboard:
@@ -27,38 +26,24 @@ class Switchboard:
             self.current.observe(seen)
 
 
-class BackupOutcomes:
-    """Turns how backups end into observations: failing is a finding until each kind succeeds."""
+class Outcomes:
+    """Turns conditions into observations. A cluster's own are of the database `@cluster`."""
 
-    backups: BackupService
-
-    def __init__(self, config: Config, switchboard: Switchboard, processes: Processes) -> None:
-        self._config = config
+    def __init__(self, config: Config, switchboard: Switchboard) -> None:
+        databases = {database.name: database.cluster for database in config.databases}
+        clusters = {subject_of_cluster(name): name for name in databases.values()}
+        self._clusters = databases | clusters
         self._switchboard = switchboard
-        self._processes = processes
 
-    def tell(self, name: str, _: Kind, error: str | None) -> None:
-        """An attempt ended."""
-        database = self._config.database(name)
-        if database is None or (error and self._processes.stopping):
-            # A stop interrupts; the schedule makes up for it, so it wakes nobody.
+    def tell(self, condition: Condition) -> None:
+        """Something was looked at; of what is not in the configuration nothing is told."""
+        subject = condition.subject
+        cluster = self._clusters.get(subject)
+        if cluster is None:
             return
-        finding = self._finding(name)
-        severity: Severity = "page" if database.criticality == "critical" else "ticket"
-        seen = Observation(BACKUP_FAILED, database.cluster, name, severity, 0.0, finding)
+        finding = Finding(condition.summary, condition.evidence) if condition.summary else None
+        seen = Observation(condition.rule, cluster, subject, condition.severity, 0.0, finding)
         self._switchboard.observe(seen)
-        if error is None and finding is None:
+        if finding is None:
             # An outcome is final: no second poll will come to confirm that all is clear.
             self._switchboard.observe(seen)
-
-    def _finding(self, name: str) -> Finding | None:
-        latest = {b.kind: b for b in reversed(self.backups.history(name)) if b.is_finished}
-        failed = [b for b in latest.values() if b.state in ("failed", "missing", "damaged")]
-        if not failed:
-            return None
-        first = failed[0]
-        summary = (
-            f"{first.kind} backup of {name} failed: {first.error}; "
-            f"when mended, run: shippyard ctl backup run {name} --kind {first.kind}"
-        )
-        return Finding(summary, {"backups": [{"id": b.id, "error": b.error} for b in failed]})

@@ -12,7 +12,7 @@ from typing import Any
 
 from shippyard import __version__
 from shippyard.alerting.service import Alerting
-from shippyard.backup.model import KINDS, Backup
+from shippyard.backup.model import LOGICAL, Backup
 from shippyard.backup.service import BackupService
 from shippyard.calendar.due import latest_due, parse_schedule
 from shippyard.calendar.scheduler import Scheduler
@@ -130,7 +130,7 @@ def _database(rooms: Rooms, database: Database) -> dict[str, Any]:
         "up": status.up,
         "error": status.error,
         "server_version": status.server_version,
-        "newest": {kind: _newest(history, kind) for kind in KINDS},
+        "newest": {kind: _newest(history, kind) for kind in LOGICAL},
         "last_run": {"to_revision": runs[0].to_revision, "state": runs[0].state} if runs else None,
     }
 

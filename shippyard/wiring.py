@@ -18,6 +18,7 @@ from shippyard.alerting.routes.webhook import UrlUnusable
 from shippyard.alerting.service import Alerting
 from shippyard.backup import methods as backup_methods
 from shippyard.backup import schedule as backup_schedule
+from shippyard.backup.model import subject_of_cluster
 from shippyard.backup.service import BackupService
 from shippyard.calendar.due import BadSchedule
 from shippyard.calendar.jobs import Job
@@ -37,7 +38,7 @@ from shippyard.host.pulse import Pulse
 from shippyard.host.secrets import SecretMissing
 from shippyard.migration import methods as migration_methods
 from shippyard.migration.service import Migrations
-from shippyard.outcomes import BackupOutcomes, Switchboard
+from shippyard.outcomes import Outcomes, Switchboard
 from shippyard.postgres.target import Target, target_of
 from shippyard.state.database import State
 from shippyard.state.jobs import JobLog
@@ -155,7 +156,7 @@ def _build(config: Config, base: Base) -> System:
         clock=base.clock,
         pulse=base.pulse,
         routes=build_routes(config.alerting),
-        watched={(database.cluster, database.name) for database in config.databases},
+        watched=_watched(config),
     )
     live = LiveHealth(config.databases, base.clock)
     pollers = _pollers(config, base, paging, live)
@@ -185,7 +186,15 @@ def _build(config: Config, base: Base) -> System:
         beat=base.pulse.register(CONTROL, CONTROL_LIMIT_S),
         environment=config.environment,
     )
-    services: tuple[Service, ...] = (paging, *pollers, migrations, scheduler, http, control)
+    services: tuple[Service, ...] = (
+        paging,
+        *pollers,
+        backups,
+        migrations,
+        scheduler,
+        http,
+        control,
+    )
     return System(rooms, services, control, config.control.socket, _loops(config))
 
 
@@ -214,6 +223,13 @@ def _pollers(config: Config, base: Base, paging: Alerting, live: LiveHealth) -> 
     return pollers
 
 
+def _watched(config: Config) -> set[tuple[str, str]]:
+    """Pairs of cluster and database that are looked at; a cluster's own backups are `@cluster`."""
+    databases = {(database.cluster, database.name) for database in config.databases}
+    clusters = {(cluster, subject_of_cluster(cluster)) for cluster in config.backup.clusters}
+    return databases | clusters
+
+
 def _loops(config: Config) -> frozenset[str]:
     return frozenset({CONTROL, CALENDAR, *map(_poller, config.databases)})
 
@@ -228,18 +244,15 @@ def _monitor_of(database: Database) -> Target:
 
 def _backups(config: Config, base: Base) -> BackupService:
     targets = {d.name: target_of(d, d.backup) for d in config.databases}
-    outcomes = BackupOutcomes(config, base.switchboard, base.processes)
-    service = BackupService(
+    return BackupService(
         config,
         targets,
         processes=base.processes,
         state=base.state,
         metrics=base.metrics,
         clock=base.clock,
-        on_outcome=outcomes.tell,
+        tell=Outcomes(config, base.switchboard).tell,
     )
-    outcomes.backups = service
-    return service
 
 
 def _migrations(config: Config, base: Base, backups: BackupService, live: LiveHealth) -> Migrations:
@@ -279,7 +292,7 @@ def _methods(rooms: Rooms) -> list[Method]:
     return [
         *status.methods(rooms),
         *health_methods.build(rooms.pollers),
-        *backup_methods.build(rooms.backups, rooms.config),
+        *backup_methods.build(rooms.backups),
         *alerting_methods.build(rooms.alerting),
         *migration_methods.build(rooms.migrations),
     ]

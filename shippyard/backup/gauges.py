@@ -5,11 +5,11 @@ A gauge of what is unknown is removed, so that its absence can be alerted on.
 
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from shippyard.backup.catalog import Catalog
-from shippyard.backup.model import COUNTED, KINDS, Backup, Kind
+from shippyard.backup.model import COUNTED, Backup, Kind, kinds_of
 from shippyard.telemetry.metrics import Metrics
 
 OUTCOMES: tuple[Literal["published", "failed"], ...] = ("published", "failed")
@@ -21,35 +21,40 @@ the catalog, and what was read first must not be shown last."""
 
 
 class Gauges:
-    """The backup metrics of `databases`; of others nothing is shown. Safe from any thread."""
+    """The backup metrics of `subjects`; of others nothing is shown. Safe from any thread.
 
-    def __init__(self, metrics: Metrics, catalog: Catalog, databases: Collection[str]) -> None:
+    `subjects` maps databases and `@cluster`s to the kinds of backup that each can have.
+    """
+
+    def __init__(
+        self, metrics: Metrics, catalog: Catalog, subjects: Mapping[str, tuple[Kind, ...]]
+    ) -> None:
         self._metrics = metrics
         self._catalog = catalog
-        self._databases = set(databases)
+        self._kinds = dict(subjects)
 
     def show(self, database: str, kind: Kind) -> None:
-        """Set one database's gauges of one kind; its counters begin at zero."""
+        """Set one subject's gauges of one kind; its counters begin at zero."""
         with _SHOWING:
-            if database in self._databases:
+            if kind in self._kinds.get(database, ()):
                 self._show(database, kind, self._catalog.published(database, kind))
 
     def show_all(self) -> None:
-        """Set every gauge of every database, by one look at the catalog."""
+        """Set every gauge of every subject, by one look at the catalog."""
         with _SHOWING:
             found: dict[tuple[str, str], list[Backup]] = defaultdict(list)
             for backup in self._catalog.in_states(COUNTED):
                 found[backup.database, backup.kind].append(backup)
-            for database in self._databases:
-                for kind in KINDS:
+            for database, kinds in self._kinds.items():
+                for kind in kinds:
                     self._show(database, kind, found[database, kind])
 
     def forget(self, databases: Iterable[str]) -> None:
-        """Remove the gauges of `databases`, and show nothing of them from now on."""
+        """Remove the gauges of these subjects, and show nothing of them from now on."""
         with _SHOWING:
             for database in databases:
-                self._databases.discard(database)
-                for kind in KINDS:
+                self._kinds.pop(database, None)
+                for kind in kinds_of(database):
                     self._metrics.backup_count.remove(database, kind)
                     self._show_none(database, kind)
 
@@ -65,7 +70,9 @@ class Gauges:
             self._show_none(database, kind)
 
     def count_run(self, database: str, kind: Kind, outcome: Literal["published", "failed"]) -> None:
-        """One attempt ended."""
+        """One attempt ended. What left the configuration keeps its counters as they are."""
+        if outcome == "failed" and kind not in self._kinds.get(database, ()):
+            return
         self._metrics.backup_runs.labels(database, kind, outcome).inc()
 
     def count_deleted(self, database: str, kind: Kind) -> None:

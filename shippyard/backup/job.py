@@ -1,97 +1,76 @@
-"""Owns one attempt at one backup, from the lock to the published folder and its record.
+"""Owns one attempt at one backup, from its locks to the published folder and its record.
 
 A name that shows in the catalog's counted states, or without a dot on disk, has been hashed and
-decoded. Whatever fails before that leaves a failed row with one line, and no files.
+decoded. Whatever fails before that leaves a failed row with one line, and no files. How an
+artifact is made and decoded is the engine's business.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from shippyard.backup.catalog import Catalog
-from shippyard.backup.engines import pg_dump
-from shippyard.backup.layout import Layout
-from shippyard.backup.lock import Busy, exclusive
+from shippyard.backup.engines.engine import Engine, Preflight, Product
+from shippyard.backup.layout import FOLDER_MODE
 from shippyard.backup.manifest import (
     FileEntry,
-    Made,
     Manifest,
-    Source,
     Verification,
+    parse_manifest,
+    read_file,
 )
 from shippyard.backup.model import Backup, BackupFailed, BackupState, moved
-from shippyard.backup.seal import Seal
-from shippyard.backup.source import look_at_source
-from shippyard.backup.verify import measure
-from shippyard.config.models import Config
-from shippyard.host.clock import Clock
+from shippyard.backup.turns import Order, Progress, Workshop, alone
+from shippyard.backup.verify import measured, unlike
 from shippyard.host.files import fsync_tree
-from shippyard.host.process import Processes, ProcessesStopped
-from shippyard.postgres.session import one_line
-from shippyard.postgres.target import Target
-from shippyard.postgres.tools import Tools, tools_for
+from shippyard.host.process import ProcessesStopped
+from shippyard.postgres.locks import Locks
+from shippyard.postgres.session import QueryFailed, Unreachable, one_line
 
 SPACE_FACTOR = 1.3
 REASON_CHARS = 500
-
-Progress = Callable[[Mapping[str, Any]], None]
-"""Told the id, the phase and the size so far, at most about five times a second."""
+FILE_MODE = 0o600
 
 log = structlog.get_logger(__name__)
-
-
-class BackupBusy(BackupFailed):
-    """One of the same database and kind is being made; nothing was attempted."""
 
 
 class NotEnoughSpace(Exception):
     """The disk would likely be full before the backup is done."""
 
 
-@dataclass(frozen=True)
-class Workshop:
-    """What every attempt uses."""
-
-    config: Config
-    layout: Layout
-    catalog: Catalog
-    seal: Seal
-    processes: Processes
-    clock: Clock
+class Unsound(Exception):
+    """What was written is not what can be read back."""
 
 
-def take_backup(shop: Workshop, target: Target, planned: Backup, progress: Progress) -> Backup:
+def take_backup(shop: Workshop, order: Order, progress: Progress) -> Backup:
     """Make, verify, publish and record one backup.
 
     Raises:
-        BackupBusy: one of its database and kind is being made already.
+        BackupBusy: one of its subject and kind is being made already, or a migration runs.
         BackupFailed: it did not succeed; the row says the same.
     """
-    layout, name = shop.layout, f"{planned.kind} backup of {planned.database}"
+    planned = order.planned
     try:
-        layout.prepare(planned.database, shop.catalog.relied_on())
-        with exclusive(layout.lock(planned.database, planned.kind), planned.id):
-            return _Attempt(shop, target, planned, progress).run()
-    except Busy as busy:
-        raise BackupBusy(f"a {name} is being made already ({busy}); wait for its end") from None
-    except OSError as error:
-        reason = f"{name}: {_reason(error)}"
+        shop.layout.prepare(planned.database, shop.catalog.relied_on())
+        with alone(shop, order, progress) as held:
+            return _Attempt(shop, order, held, progress).run()
+    except (OSError, Unreachable, QueryFailed, ProcessesStopped) as error:
+        reason = f"{order.name}: {_reason(error)}"
         _note_unlocked(shop, planned, reason)
         raise BackupFailed(reason) from None
 
 
 class _Attempt:
-    """One backup being made, under its lock."""
+    """One backup being made, under its locks."""
 
-    def __init__(self, shop: Workshop, target: Target, planned: Backup, progress: Progress) -> None:
+    def __init__(self, shop: Workshop, order: Order, held: Locks, progress: Progress) -> None:
         self._shop = shop
-        self._target = target
-        self._backup = planned
+        self._order = order
+        self._held = held
         self._progress = progress
+        # It may have waited for its turn since it was planned.
+        self._backup = replace(order.planned, started_at=shop.clock.now())
         self._started = shop.clock.monotonic()
 
     def run(self) -> Backup:
@@ -105,31 +84,31 @@ class _Attempt:
         return self._record(manifest)
 
     def _make(self) -> Manifest:
-        """Every step between the lock and the visible name."""
+        """Every step between the locks and the visible name."""
         self._reach("preflight")
-        source, tools = self._preflight()
+        engine = self._order.build()
+        preflight = engine.preflight()
+        self._refuse_without_space(preflight)
         self._reach("running")
-        file, made = self._dump(tools)
+        partial = self._shop.layout.open_partial(self._backup.database, self._backup.id)
+        product = engine.make(partial, preflight, self._on_size)
         self._reach("exited")
-        fsync_tree(file.parent)
+        _close_to_others(partial)
+        fsync_tree(partial)
         self._reach("fsynced")
-        entry, verification = self._verify(tools, file)
+        files, verification = self._verify(engine, partial, product)
         self._reach("verified")
-        manifest = self._manifest(source, made, entry, verification)
-        self._shop.seal.write(file.parent, manifest)
+        manifest = self._manifest(product, files, verification)
+        self._seal(partial, manifest)
         self._reach("manifested")
+        self._held.prove()
         self._shop.layout.publish(self._backup.database, self._backup.id)
         return manifest
 
-    def _preflight(self) -> tuple[Source, Tools]:
-        source, major = look_at_source(self._target)
-        tools = tools_for(self._shop.processes, major, self._shop.config.tools_dirs)
-        self._refuse_without_space()
-        return source, tools
-
-    def _refuse_without_space(self) -> None:
+    def _refuse_without_space(self, preflight: Preflight) -> None:
         last = self._shop.catalog.newest_published(self._backup.database, self._backup.kind)
-        needed = int(SPACE_FACTOR * (last.size_bytes or 0)) if last else 0
+        by_last = int(SPACE_FACTOR * (last.size_bytes or 0)) if last else 0
+        needed = max(by_last, preflight.expected_bytes or 0)
         free = self._shop.layout.free_bytes()
         if free <= needed:
             raise NotEnoughSpace(
@@ -137,39 +116,25 @@ class _Attempt:
                 "free some, or see `shippyard ctl backup prune`"
             )
 
-    def _dump(self, tools: Tools) -> tuple[Path, Made]:
-        backup, settings = self._backup, self._shop.config.backup
-        partial = self._shop.layout.open_partial(backup.database, backup.id)
-        file = partial / pg_dump.artifact_name(backup.database, backup.kind)
-        argv = pg_dump.dump_argv(
-            tools, self._target, backup.kind, file, settings.lock_wait_timeout_s
-        )
-        version = pg_dump.tool_version(self._shop.processes, tools)
-        pg_dump.write_artifact(
-            self._shop.processes,
-            argv,
-            self._target,
-            file,
-            timeout_s=settings.timeout_s,
-            on_size=self._say,
-        )
-        return file, Made(version, tools.major, tuple(argv))
-
-    def _verify(self, tools: Tools, file: Path) -> tuple[FileEntry, Verification]:
+    def _verify(
+        self, engine: Engine, partial: Path, product: Product
+    ) -> tuple[tuple[FileEntry, ...], Verification]:
         started = self._shop.clock.monotonic()
-        entry = measure(file)
-        self._say(entry.size_bytes)
-        timeout_s = self._shop.config.backup.timeout_s
-        if problem := pg_dump.undecodable(self._shop.processes, tools, file, timeout_s):
-            raise pg_dump.DumpFailed(f"{file.name} can't be decoded: {problem}")
-        return entry, Verification(
-            method="sha256, end marker" if self._backup.kind == "schema" else "sha256, full decode",
+        files = measured(partial)
+        self._say(sum(file.size_bytes for file in files))
+        if problems := unlike(product.hashes, files):
+            raise Unsound("; ".join(problems))
+        method, problems = engine.verify(partial, files)
+        if problems:
+            raise Unsound("; ".join(problems))
+        return files, Verification(
+            method=method,
             finished_at=self._shop.clock.now(),
             elapsed_s=self._shop.clock.monotonic() - started,
         )
 
     def _manifest(
-        self, source: Source, made: Made, entry: FileEntry, verification: Verification
+        self, product: Product, files: tuple[FileEntry, ...], verification: Verification
     ) -> Manifest:
         backup = self._backup
         return Manifest(
@@ -181,14 +146,27 @@ class _Attempt:
             started_at=backup.started_at,
             finished_at=verification.finished_at,
             duration_s=self._shop.clock.monotonic() - self._started,
-            source=source,
-            made=made,
-            files=(entry,),
+            source=product.source,
+            made=product.made,
+            files=files,
             verification=verification,
+            cluster=self._order.cluster,
+            parent=product.parent,
+            wal_first=product.wal_first,
+            environment=product.environment,
+            content=product.content,
+            external=product.external,
         )
 
+    def _seal(self, partial: Path, manifest: Manifest) -> None:
+        """A manifest that can't be read back would be no manifest when it is needed."""
+        seal = self._shop.seal
+        seal.write(partial, manifest)
+        if parse_manifest(read_file(partial), seal.trusted) != manifest:
+            raise Unsound("the manifest reads back as another one than was written")
+
     def _enter_catalog(self) -> None:
-        """From planned to locked: an attempt that did not get the lock leaves no row."""
+        """From planned to locked: an attempt that did not get the locks leaves no row."""
         self._backup = moved(self._backup, "locked")
         try:
             self._shop.catalog.add(self._backup)
@@ -197,8 +175,14 @@ class _Attempt:
         self._say(0)
 
     def _reach(self, state: BackupState) -> None:
+        self._held.check()
         self._backup = self._shop.catalog.move(self._backup, moved(self._backup, state))
         self._say(None)
+
+    def _on_size(self, size_bytes: int) -> None:
+        """While the engine works: without our locks it must not go on."""
+        self._held.check()
+        self._say(size_bytes)
 
     def _say(self, size_bytes: int | None) -> None:
         said = {"id": self._backup.id, "phase": self._backup.state}
@@ -210,6 +194,7 @@ class _Attempt:
             finished_at=manifest.finished_at,
             duration_s=manifest.duration_s,
             size_bytes=manifest.size_bytes,
+            parent=manifest.parent,
         )
         try:
             return self._shop.catalog.move(self._backup, published, manifest)
@@ -236,8 +221,14 @@ class _Attempt:
             log.error("backup.unrecorded", id=self._backup.id, reason=one_line(error))
 
 
+def _close_to_others(folder: Path) -> None:
+    """Some tools take modes from the umask. Until here the closed folder alone kept others out."""
+    for path in folder.rglob("*"):
+        path.chmod(FOLDER_MODE if path.is_dir() else FILE_MODE)
+
+
 def _note_unlocked(shop: Workshop, planned: Backup, reason: str) -> None:
-    """A folder that can't be used is a failure like any other: it leaves a row that says so."""
+    """What can't even begin is a failure like any other: it leaves a row that says so."""
     failed = replace(moved(planned, "failed", reason), finished_at=shop.clock.now())
     try:
         if shop.catalog.get(planned.id) is None:

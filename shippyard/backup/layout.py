@@ -1,7 +1,8 @@
 """Owns where backups are on disk, and which names are visible.
 
-`<root>/<database>/<id>/` is a published backup, `.<id>.partial/` one that is being made or
-unmade; `.<kind>.lock` is held by whoever makes one. Knows nothing of what the files mean.
+`<root>/<subject>/<id>/` is a published backup, `.<id>.partial/` one that is being made or
+unmade; `.<kind>.lock` is held by whoever makes one. A subject is a database's name or `@cluster`.
+Knows nothing of what the files mean.
 """
 
 import os
@@ -42,6 +43,10 @@ class Layout:
     def lock(self, database: str, kind: Kind) -> Path:
         """The file that is locked while a backup of this kind is made; never removed."""
         return self.root / database / f".{kind}.lock"
+
+    def turn_lock(self, cluster: str) -> Path:
+        """The file that is locked while a server gives a dump or a base backup."""
+        return self.root / f".{cluster}.turn.lock"
 
     def prune_lock(self) -> Path:
         """The file that is locked while backups are deleted."""
@@ -120,6 +125,14 @@ class Layout:
         partial = self.partial(database, backup_id)
         if partial.exists():
             shutil.rmtree(partial)
+
+    def sweep_halves(self, database: str) -> None:
+        """Take away what was being read into or written anew when its process died."""
+        for scratch in (self.root / database).glob(".wal-*"):
+            shutil.rmtree(scratch)
+        for backup_id in self.published(database):
+            for half in self.folder(database, backup_id).glob(".manifest.json.*.partial"):
+                half.unlink(missing_ok=True)
 
     def _refuse_below_a_mount(self, database: str, relied_on: Collection[str]) -> None:
         if relied_on and not any((self.root / each).is_dir() for each in relied_on):

@@ -1,16 +1,21 @@
 """Owns mutual exclusion on disk: one holder of a lock file, in this process or any other.
 
 The kernel lets go of the lock when its holder dies, so a lock is never stale; what the file says
-of its holder is only for the message.
+of its holder is only for the message. A holder that ends in order leaves it empty.
 """
 
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+HOUSEKEEPING = "housekeeping"
+"""What a holder says who looks for leftovers, and is gone in a moment."""
+
 SAID_BYTES = 200
+TURN_PAUSE_S = 0.2
 
 
 class Busy(Exception):
@@ -18,8 +23,10 @@ class Busy(Exception):
 
 
 @contextlib.contextmanager
-def exclusive(path: Path, holder: str) -> Iterator[None]:
+def exclusive(path: Path, holder: str) -> Iterator[str]:
     """Hold `path` for the length of a block. `holder` is one line for those who come second.
+
+    Gives what a holder that died had said of itself; empty when the last one ended in order.
 
     Raises:
         Busy: it is held.
@@ -27,13 +34,59 @@ def exclusive(path: Path, holder: str) -> Iterator[None]:
     """
     fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            said = os.pread(fd, SAID_BYTES, 0).decode(errors="replace").strip()
-            raise Busy(said or "an unnamed process") from None
+        _take(fd)
+        left = _said(fd)
         os.ftruncate(fd, 0)
         os.pwrite(fd, f"{holder}, process {os.getpid()}"[:SAID_BYTES].encode(), 0)
-        yield
+        try:
+            yield left
+        finally:
+            with contextlib.suppress(OSError):
+                os.ftruncate(fd, 0)
     finally:
         os.close(fd)
+
+
+@contextlib.contextmanager
+def in_turn(
+    path: Path,
+    holder: str,
+    *,
+    timeout_s: float,
+    given_up: Callable[[], bool],
+    on_wait: Callable[[str], None],
+) -> Iterator[None]:
+    """Hold `path` for the length of a block, after those who were there before.
+
+    `on_wait` is told whom it waits for, about five times a second.
+
+    Raises:
+        Busy: it was not free within `timeout_s`, or `given_up` became true.
+        OSError: the file can't be made.
+    """
+    pause = threading.Event()
+    for _ in range(int(timeout_s / TURN_PAUSE_S)):
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(exclusive(path, holder))
+            except Busy as busy:
+                before = str(busy)
+            else:
+                yield
+                return
+        if given_up():
+            break
+        on_wait(before)
+        pause.wait(TURN_PAUSE_S)
+    raise Busy(before)
+
+
+def _take(fd: int) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Busy(_said(fd) or "an unnamed process") from None
+
+
+def _said(fd: int) -> str:
+    return os.pread(fd, SAID_BYTES, 0).decode(errors="replace").strip()

@@ -33,10 +33,12 @@ KINDS: tuple[Kind, ...] = ("dump", "schema", "base")
 LOGICAL: tuple[Kind, ...] = ("dump", "schema")
 """Kinds of one database. A base backup is of a whole cluster, and filed under its subject."""
 
+_COUNTED = frozenset[BackupState]({"published", "replicated", "drilled"})
 _AFTER_PUBLISHED = frozenset[BackupState]({"expired", "missing", "damaged"})
 
 # `missing` and `damaged` were published once. They count for nothing until the files are back,
-# or decode again.
+# or decode again; then they are again what they were. A copy or a drill may come first. A drill
+# that fails takes back what an earlier one proved.
 TRANSITIONS: Mapping[BackupState, frozenset[BackupState]] = MappingProxyType(
     {
         "planned": frozenset({"locked", "failed"}),
@@ -49,19 +51,22 @@ TRANSITIONS: Mapping[BackupState, frozenset[BackupState]] = MappingProxyType(
         "manifested": frozenset({"published", "failed"}),
         "published": _AFTER_PUBLISHED | {"replicated", "drilled"},
         "replicated": _AFTER_PUBLISHED | {"drilled"},
-        "drilled": _AFTER_PUBLISHED,
-        "missing": frozenset({"published"}),
-        "damaged": frozenset({"published"}),
+        "drilled": _AFTER_PUBLISHED | {"published", "replicated"},
+        "missing": _COUNTED,
+        "damaged": _COUNTED,
         "expired": frozenset({"deleted"}),
         "deleted": frozenset(),
         "failed": frozenset(),
     }
 )
-COUNTED: frozenset[BackupState] = frozenset({"published", "replicated", "drilled"})
+COUNTED: frozenset[BackupState] = _COUNTED
 UNFINISHED: frozenset[BackupState] = frozenset(
     state for state, onward in TRANSITIONS.items() if "failed" in onward
 )
 SPOILT: frozenset[BackupState] = frozenset({"failed", "missing", "damaged"})
+
+OPERATOR = "operator: "
+"""What `held_by` begins with when a person holds a backup; else it is a migration run's id."""
 
 _ID = re.compile(r"\d{8}T\d{6}Z-(dump|schema|base)-[0-9a-f]{6}")
 
@@ -80,8 +85,9 @@ class Backup:
 
     `database` is its subject: a database by its name in config, or `@cluster` for a base backup.
     `started_at` is before the snapshot that it holds. `error` says why it does not count.
-    `held_by` names the migration run that must be able to come back to it. `parent` is the base
-    backup that an incremental one needs.
+    `held_by` names the migration run that must be able to come back to it, or is `operator: ` and
+    why. `parent` is the base backup that an incremental one needs. `replicated_at` is when a copy
+    off the machine was verified, `drilled_at` when a restore last proved it.
     """
 
     id: str
@@ -142,6 +148,23 @@ def moved(backup: Backup, to: BackupState, error: str | None = None) -> Backup:
     return replace(backup, state=advance(backup.state, to), error=error)
 
 
+def standing(backup: Backup) -> BackupState:
+    """The state of a whole, published backup, by what was done with it since."""
+    if backup.drilled_at is not None:
+        return "drilled"
+    return "published" if backup.replicated_at is None else "replicated"
+
+
+def settled(backup: Backup) -> Backup:
+    """The backup in the state that it stands in by what was done with it.
+
+    Raises:
+        IllegalTransition: it does not count and can't again.
+    """
+    state = standing(backup)
+    return backup if backup.state == state else moved(backup, state)
+
+
 def published_facts(backup: Backup) -> Published:
     """The facts of a backup that counts."""
     assert backup.counts, f"{backup.id} is {backup.state}"
@@ -155,6 +178,11 @@ def published_facts(backup: Backup) -> Published:
         backup.finished_at,
         backup.size_bytes,
     )
+
+
+def kinds_of(subject: str) -> tuple[Kind, ...]:
+    """The kinds of backup that a subject can have."""
+    return ("base",) if subject.startswith("@") else LOGICAL
 
 
 def subject_of_cluster(cluster: str) -> str:

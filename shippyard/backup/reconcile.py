@@ -5,15 +5,24 @@ Run at start. What another process is making right now is left alone: its lock i
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import structlog
 
 from shippyard.backup.catalog import Catalog, Overtaken
 from shippyard.backup.layout import Layout
-from shippyard.backup.lock import Busy, exclusive
+from shippyard.backup.lock import HOUSEKEEPING, Busy, exclusive
 from shippyard.backup.manifest import Manifest, ManifestUnusable
-from shippyard.backup.model import COUNTED, KINDS, UNFINISHED, Backup, Kind, kind_in, moved
+from shippyard.backup.model import (
+    COUNTED,
+    UNFINISHED,
+    Backup,
+    Kind,
+    kind_in,
+    kinds_of,
+    moved,
+    settled,
+)
 from shippyard.backup.seal import Seal
 from shippyard.backup.verify import absent_files
 from shippyard.postgres.session import one_line
@@ -26,9 +35,13 @@ ADOPTABLE = UNFINISHED | {"failed", "missing"}
 
 @dataclass(frozen=True)
 class Reconciled:
-    """What had to be changed: ids of backups, oldest first."""
+    """What had to be changed: ids of backups, oldest first.
+
+    Of the adopted ones, `unknown` were not in the catalog at all: it was lost, or is another's.
+    """
 
     adopted: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
     swept: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
@@ -53,10 +66,11 @@ def reconcile(catalog: Catalog, layout: Layout, seal: Seal) -> Reconciled:
     parts = [
         _reconcile_kind(catalog, layout, seal, database, kind)
         for database in sorted(databases)
-        for kind in KINDS
+        for kind in kinds_of(database)
     ]
     done = Reconciled(
         adopted=tuple(i for part in parts for i in part.adopted),
+        unknown=tuple(i for part in parts for i in part.unknown),
         failed=tuple(i for part in parts for i in part.failed),
         swept=tuple(i for part in parts for i in part.swept),
         missing=tuple(b.id for b in noticed.missing),
@@ -82,6 +96,11 @@ def notice(catalog: Catalog, layout: Layout, seal: Seal) -> Noticed:
         returned=tuple(b for b in changed if b.counts),
         unseen=unseen,
     )
+
+
+def returned(backup: Backup) -> Backup:
+    """A backup that is whole again, standing where it stood."""
+    return replace(settled(backup), error=None)
 
 
 def finish_deletions(catalog: Catalog, layout: Layout) -> list[str]:
@@ -123,9 +142,15 @@ def _reconcile_kind(
     """One database and kind, unless somebody is making one right now."""
     try:
         layout.prepare(database, catalog.relied_on())
-        with exclusive(layout.lock(database, kind), "looking for leftovers"):
+        with exclusive(layout.lock(database, kind), HOUSEKEEPING) as left:
+            if left:
+                # The lock itself went with its holder.
+                log.warning("backup.lock_left", database=database, kind=kind, held_by=left)
+            layout.sweep_halves(database)
+            adopted = tuple(_adopt(catalog, layout, seal, database, kind))
             return Reconciled(
-                adopted=tuple(_adopt(catalog, layout, seal, database, kind)),
+                adopted=tuple(backup_id for backup_id, _ in adopted),
+                unknown=tuple(backup_id for backup_id, was_known in adopted if not was_known),
                 failed=tuple(_fail_unfinished(catalog, database, kind)),
                 swept=tuple(_sweep(layout, database, kind)),
             )
@@ -138,14 +163,15 @@ def _reconcile_kind(
 
 def _adopt(
     catalog: Catalog, layout: Layout, seal: Seal, database: str, kind: Kind
-) -> Iterator[str]:
+) -> Iterator[tuple[str, bool]]:
+    """Ids of what was taken in, and whether the catalog knew of an attempt."""
     for backup_id in layout.published(database):
         known = catalog.get(backup_id)
         if kind_in(backup_id) != kind or (known and known.state not in ADOPTABLE):
             continue
         if manifest := _whole(layout, seal, database, backup_id):
             catalog.adopt(manifest)
-            yield backup_id
+            yield backup_id, known is not None
 
 
 def _fail_unfinished(catalog: Catalog, database: str, kind: Kind) -> Iterator[str]:
@@ -179,9 +205,7 @@ def _settle(catalog: Catalog, layout: Layout, seal: Seal, backup: Backup) -> Bac
     problem = _absence(layout, seal, backup)
     if backup.counts == (problem is None):
         return None
-    after = (
-        moved(backup, "missing", f"missing: {problem}") if problem else moved(backup, "published")
-    )
+    after = moved(backup, "missing", f"missing: {problem}") if problem else returned(backup)
     try:
         catalog.move(backup, after)
     except Overtaken:

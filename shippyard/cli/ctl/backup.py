@@ -1,4 +1,4 @@
-"""`shippyard ctl backup`: take, list, show, verify and prune backups."""
+"""`shippyard ctl backup`: take, list, show, verify, hold and prune backups; rebuild their list."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -11,14 +11,22 @@ from shippyard.cli.output import duration, print_json, print_table, size, when
 
 COLUMNS = ("id", "database", "kind", "state", "reason", "started", "took", "size", "error")
 
-PROOFS = {"dump": "hash and full decode agree", "schema": "hash and end mark agree"}
+PROOFS = {
+    "dump": "hash and full decode agree",
+    "schema": "hash and end mark agree",
+    "base": "hash, full decode and the server's own manifest agree",
+}
 """What a verification that found nothing wrong has proved, by kind."""
+
+WOULD = {"added": "would add", "changed": "would change", "kept": "same", "refused": "refused"}
 
 
 @click.group(epilog=EXIT_CODES_HELP)
 @asks
 def backup(_: Asking) -> None:
-    """Take, list, show, verify and prune backups.
+    """Take, list, show, verify, hold and prune backups; rebuild their list.
+
+    A database is named as in the configuration; base backups are of a cluster, `@main` for example.
 
     \b
     Example:
@@ -29,17 +37,19 @@ def backup(_: Asking) -> None:
 
 @backup.command(name="run", epilog=EXIT_CODES_HELP)
 @click.argument("database", required=False)
-@click.option("--kind", type=click.Choice(["dump", "schema", "all"]), default="all")
+@click.option("--kind", type=click.Choice(["dump", "schema", "base", "all"]), default="all")
+@click.option("--incremental", is_flag=True, help="A base backup of what changed since the last.")
 @asks
-def run_now(asking: Asking, database: str | None, kind: str) -> None:
+def run_now(asking: Asking, database: str | None, kind: str, *, incremental: bool) -> None:
     """Take a backup now, verify it and publish it. Ctrl-C detaches; the backup goes on.
 
     \b
     Example:
       shippyard ctl backup run shippyar
+      shippyard ctl backup run @main --incremental
     """
     name = the_database(asking, database)
-    params = {"database": name, "kind": kind}
+    params = {"database": name, "kind": kind, "incremental": incremental}
     asking.show(asking.ask("backup.run", params, _by_last_size(asking, name)), _draw_list)
 
 
@@ -107,8 +117,13 @@ def verify(asking: Asking, backup_id: str) -> None:
 
 @backup.command(epilog=EXIT_CODES_HELP)
 @click.option("--apply", is_flag=True, help="Delete what is shown without it.")
+@click.option(
+    "--confirm-catalogue",
+    is_flag=True,
+    help="The list of backups is right, though the state was lost: delete again from now on.",
+)
 @asks
-def prune(asking: Asking, *, apply: bool) -> None:
+def prune(asking: Asking, *, apply: bool, confirm_catalogue: bool) -> None:
     """Show what retention keeps and why; with --apply, delete the rest.
 
     \b
@@ -116,7 +131,49 @@ def prune(asking: Asking, *, apply: bool) -> None:
       shippyard ctl backup prune
       shippyard ctl backup prune --apply
     """
-    asking.show(asking.ask("backup.prune", {"apply": apply}), _draw_decisions)
+    params = {"apply": apply, "confirm_catalogue": confirm_catalogue}
+    asking.show(asking.ask("backup.prune", params), _draw_decisions)
+
+
+@backup.command(epilog=EXIT_CODES_HELP)
+@click.argument("backup_id", metavar="ID")
+@click.option("--why", required=True, help="For whoever wonders later.")
+@asks
+def hold(asking: Asking, backup_id: str, why: str) -> None:
+    """Keep a backup from retention until it is released.
+
+    \b
+    Example:
+      shippyard ctl backup hold 20260304T050607Z-dump-1a2b3c --why "audit of 2025"
+    """
+    asking.show(asking.ask("backup.hold", {"id": backup_id, "why": why}), _draw_hold)
+
+
+@backup.command(epilog=EXIT_CODES_HELP)
+@click.argument("backup_id", metavar="ID")
+@asks
+def release(asking: Asking, backup_id: str) -> None:
+    """Let retention judge a held backup like any other.
+
+    \b
+    Example:
+      shippyard ctl backup release 20260304T050607Z-dump-1a2b3c
+    """
+    asking.show(asking.ask("backup.release", {"id": backup_id}), _draw_hold)
+
+
+@backup.command(epilog=EXIT_CODES_HELP)
+@click.option("--apply", is_flag=True, help="Make the catalogue so. Without it nothing changes.")
+@asks
+def rebuild(asking: Asking, *, apply: bool) -> None:
+    """Make the catalogue again from the manifests on disk, after the state was lost.
+
+    \b
+    Example:
+      shippyard ctl backup rebuild
+      shippyard ctl backup rebuild --apply
+    """
+    asking.show(asking.ask("backup.rebuild", {"apply": apply}), _draw_found)
 
 
 def _draw_list(answer: dict[str, Any]) -> None:
@@ -150,7 +207,33 @@ def _kind_of(backup_id: str) -> str:
     return backup_id.split("-")[1]
 
 
+def _draw_hold(each: dict[str, Any]) -> None:
+    held = each["held_by"]
+    click.echo(f"{each['id']}: held by {held}" if held else f"{each['id']}: held by nobody")
+
+
+def _draw_found(answer: dict[str, Any]) -> None:
+    print_table(
+        ("id", "database", "catalogue", "state", "held by", "drilled", "why"),
+        [
+            (
+                each["id"],
+                each["database"],
+                each["change"] if answer["applied"] else WOULD[each["change"]],
+                each["state"],
+                each["held_by"],
+                when(each["drilled_at"]),
+                each["why"],
+            )
+            for each in answer["found"]
+        ],
+        "no backups on disk",
+    )
+
+
 def _draw_decisions(answer: dict[str, Any]) -> None:
+    if answer["frozen"]:
+        click.secho(f"! {answer['frozen']}", fg="yellow")
     deleted = set(answer["deleted"])
     print_table(
         ("id", "database", "kind", "decision", "why"),

@@ -8,6 +8,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from shippyard.backup.conditions import Condition
 from shippyard.backup.service import BackupService
 from shippyard.config.models import Config
 from shippyard.host.process import Processes
@@ -28,7 +29,7 @@ class Yard:
     metrics: Metrics
     clock: FakeClock
     target: Target
-    outcomes: list[tuple[str, str, str | None]]
+    told: list[Condition]
 
     def visible(self) -> list[str]:
         """Names that a person sees in the database's folder."""
@@ -65,7 +66,7 @@ def make_yard(
     ) -> Yard:
         config = a_config(tmp_path, target, tools_dirs, settings)
         metrics = Metrics()
-        outcomes: list[tuple[str, str, str | None]] = []
+        told: list[Condition] = []
         service = BackupService(
             config,
             {"shop": target},
@@ -73,11 +74,9 @@ def make_yard(
             state=with_state,
             metrics=metrics,
             clock=clock,
-            on_outcome=lambda *said: outcomes.append(said),
+            tell=told.append,
         )
-        return Yard(
-            service, config, config.backup.dir, with_state, metrics, clock, target, outcomes
-        )
+        return Yard(service, config, config.backup.dir, with_state, metrics, clock, target, told)
 
     return make
 

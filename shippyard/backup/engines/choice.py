@@ -1,0 +1,59 @@
+"""Owns which engine makes and decodes what. Starts nothing and asks no server."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from shippyard.backup.engines.engine import Engine, EngineFailed
+from shippyard.backup.engines.pg_basebackup import BaseEngine
+from shippyard.backup.engines.pg_dump import DumpEngine
+from shippyard.backup.manifest import Manifest
+from shippyard.backup.model import Kind
+from shippyard.config.models import ClusterBackup, Config
+from shippyard.host.clock import Clock
+from shippyard.host.process import Processes
+from shippyard.postgres.target import Target
+
+Parent = Callable[[], tuple[Path, Manifest] | None]
+"""Gives the base backup that an incremental one goes on from; None for a full one."""
+
+
+class EngineFor(Protocol):
+    """Chooses the engine for one kind of one subject."""
+
+    def __call__(
+        self,
+        kind: Kind,
+        target: Target,
+        config: Config,
+        processes: Processes,
+        clock: Clock,
+        *,
+        cluster: str,
+        parent: Parent,
+    ) -> Engine:
+        """The engine; `cluster` is the server's name in the configuration.
+
+        Raises:
+            EngineFailed: there is none for this.
+        """
+        ...
+
+
+def engine_for(
+    kind: Kind,
+    target: Target,
+    config: Config,
+    processes: Processes,
+    clock: Clock,
+    *,
+    cluster: str,
+    parent: Parent,
+) -> Engine:
+    """The engine that the configuration wants; see `EngineFor`."""
+    if kind != "base":
+        return DumpEngine(kind, target, config, processes, clock)
+    settings = config.backup.clusters.get(cluster, ClusterBackup())
+    if settings.engine == "postgres":
+        return BaseEngine(target, settings, config, processes, clock, parent=parent())
+    raise EngineFailed(f"base backups of {cluster}: no engine {settings.engine} in this version")
