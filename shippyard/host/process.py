@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO
 
 PIPE = subprocess.PIPE
+DEVNULL = subprocess.DEVNULL
 TICK_S = 0.2
 GRACE_S = 3.0
 OUTPUT_TAIL_BYTES = 64 * 1024

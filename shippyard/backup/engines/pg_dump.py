@@ -1,142 +1,338 @@
-"""Owns pg_dump and pg_restore: their arguments, how their ends are read, and the full decode.
+"""Owns dumps of one database: what is made of it, under which snapshot, and what beside it.
 
-A password is in the environment or a passfile, never in an argument. pg_dump sets
-`row_security = off` itself (unless told otherwise), so rows hidden by a policy are an error and
+A session of ours holds the snapshot; pg_dump takes it over, and so do those who digest the rows
+and write schema.sql meanwhile. So all of it is of one moment, and costs little time of its own.
+pg_dump sets `row_security = off` itself, and so do we: rows hidden by a policy are an error and
 never a smaller dump.
 """
 
+import hashlib
 import os
-import signal
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import pyrage
+
+from shippyard.backup.compression import FILE_MODE, Compressing
+from shippyard.backup.digest import (
+    Table,
+    as_configured,
+    content_session,
+    lock_tables,
+    read_content,
+    read_sequences,
+)
+from shippyard.backup.engines.dump_command import RESTRICT_KEY, Commands, shape_of
+from shippyard.backup.engines.dump_files import (
+    FOLDER_SUFFIX,
+    GLOBALS_END,
+    GLOBALS_FILE,
+    SCHEMA_FILE,
+    SEALED_GLOBALS_FILE,
+    STREAM_SUFFIX,
+    DumpReader,
+    ends_whole,
+)
+from shippyard.backup.engines.dump_program import (
+    DumpPrograms,
+    abilities_of,
+    version_of,
+    with_remedy,
+)
+from shippyard.backup.engines.engine import EngineFailed, Preflight, Product
+from shippyard.backup.manifest import Content, FileEntry, Made, SequenceContent, Source
 from shippyard.backup.model import Kind
-from shippyard.host.process import Completed, Processes, ProcessTimedOut
-from shippyard.postgres.session import one_line
+from shippyard.backup.rights import lacks, look_at_rights, refusal
+from shippyard.backup.seal import seal_of
+from shippyard.backup.source import environment_of, source_of
+from shippyard.config.models import Config
+from shippyard.host.clock import Clock
+from shippyard.host.process import Processes, ProcessTimedOut
+from shippyard.postgres.session import QueryFailed, Unreachable, session
+from shippyard.postgres.snapshot import SnapshotSession, snapshot_session
 from shippyard.postgres.target import Target
-from shippyard.postgres.tools import Tools
+from shippyard.postgres.tools import Tools, ToolsMissing, installed_tools, tools_for
 
-FILE_MODE = 0o600
-REASON_CHARS = 400
-VERSION_TIMEOUT_S = 10.0
-END_MARKER = b"\n-- PostgreSQL database dump complete\n"
-# After the marker stands at most an `\unrestrict` line with its key.
-TAIL_BYTES = 1024
+GLOBALS_MAX_BYTES = 256 * 1024 * 1024
+# Digests end long before the snapshot does: counting what they did not reach takes time, too.
+DIGEST_SHARE = 1 / 3
+TELL_EVERY_S = 0.2
 
-# What PostgreSQL says, and what mends it. pg_dump waits for locks under a statement timeout.
-REMEDIES = {
-    "permission denied": "run: GRANT pg_read_all_data TO {user}",
-    "row-level security": "run: ALTER ROLE {user} BYPASSRLS",
-    "statement timeout": "a table stayed locked; see who holds it with `shippyard ctl health`",
-}
+OnSize = Callable[[int], None]
 
 
-class DumpFailed(Exception):
-    """The program did not do its work; the message is one line in PostgreSQL's own words."""
+class DumpEngine:
+    """Makes full dumps (`dump`) or definitions alone (`schema`) of one database."""
+
+    def __init__(
+        self, kind: Kind, target: Target, config: Config, processes: Processes, clock: Clock
+    ) -> None:
+        assert kind != "base", "a dump is of one database"
+        self._kind = kind
+        self._target = target
+        self._config = config
+        self._processes = processes
+        self._clock = clock
+        self._used: Tools | None = None
+
+    def preflight(self) -> Preflight:
+        """See `Engine`: the server's facts, the programs for it, and the role's rights."""
+        with _in_our_words(self._target):
+            with session(self._target, "backup") as opened:
+                source, major = source_of(opened), opened.server_version // 10_000
+                rights = look_at_rights(opened)
+            self._used = tools_for(self._processes, major, self._config.tools_dirs)
+        with_passwords = self._config.backup.dump.role_passwords
+        if why := refusal(rights, lacks(rights, self._kind, with_passwords=with_passwords)):
+            raise EngineFailed(why)
+        return Preflight(source, major)
+
+    def make(self, folder: Path, preflight: Preflight, on_size: OnSize) -> Product:
+        """See `Engine`: everything that belongs to one dump, of one moment."""
+        max_s = self._config.backup.dump.snapshot_max_s
+        with _in_our_words(self._target):
+            tools = tools_for(self._processes, preflight.server_major, self._config.tools_dirs)
+            with snapshot_session(self._target, "backup", max_s=max_s) as held:
+                work = _Work(
+                    self._config,
+                    self._target,
+                    held,
+                    processes=self._processes,
+                    clock=self._clock,
+                    tools=tools,
+                )
+                if self._kind == "schema":
+                    return work.schema(folder)
+                return work.dump(folder, _name_of(self._config, self._target), on_size)
+
+    def verify(self, folder: Path, files: tuple[FileEntry, ...]) -> tuple[str, list[str]]:
+        """See `Engine`: pg_restore reads the whole archive; SQL must have its end."""
+        with _in_our_words(self._target):
+            installed = installed_tools(
+                self._processes, self._config.tools_dirs, program="pg_restore"
+            )
+            newest_first = sorted(installed, key=lambda tools: -tools.major)
+            tools = [*([self._used] if self._used else []), *newest_first]
+            reader = DumpReader(self._processes, tools, self._config.backup.timeout_s)
+            problems = reader.problems(self._kind, folder, files)
+        method = "sha256, full decode" if self._kind == "dump" else "sha256, end marker"
+        return method, problems
 
 
-def artifact_name(database: str, kind: Kind) -> str:
-    """The artifact's file name inside its folder."""
-    return f"{database}.dump" if kind == "dump" else "schema.sql"
+class _Work:
+    """One dump being made, while `held` holds its moment."""
+
+    def __init__(
+        self,
+        config: Config,
+        target: Target,
+        held: SnapshotSession,
+        *,
+        processes: Processes,
+        clock: Clock,
+        tools: Tools,
+    ) -> None:
+        self._settings = config.backup.dump
+        self._target = target
+        self._clock = clock
+        self._lock_wait_s = config.backup.lock_wait_timeout_s
+        self._abilities = abilities_of(processes, tools)
+        self._version = version_of(processes, tools)
+        snapshot = held.export()
+        self._source = replace(source_of(held), snapshot=snapshot)
+        self._environment = environment_of(held)
+        self._commands = Commands(
+            tools,
+            target,
+            snapshot,
+            self._lock_wait_s,
+            _restrict_key(config, self._source) if self._abilities.restrict_key else None,
+            bool(held.query("SELECT pg_is_in_recovery() AS is_standby")[0]["is_standby"]),
+        )
+        limits = {
+            "backup.timeout_s": config.backup.timeout_s,
+            "backup.dump.snapshot_max_s": self._settings.snapshot_max_s,
+        }
+        self._programs = DumpPrograms(
+            processes, target, clock, *min((limit, name) for name, limit in limits.items())
+        )
+
+    def schema(self, folder: Path) -> Product:
+        """Definitions alone."""
+        argv = self._commands.schema(folder / SCHEMA_FILE)
+        self._programs.run(argv)
+        return self._product(argv, {}, None)
+
+    def dump(self, folder: Path, name: str, on_size: OnSize) -> Product:
+        """The archive; beside it, meanwhile, definitions, globals and digests."""
+        with self._content_session() as reading:
+            # Sequences obey no snapshot: what is read before pg_dump does, no restore is behind.
+            sequences, tables = read_sequences(reading), lock_tables(reading)
+            beside: list[tuple[FileEntry, Content]] = []
+
+            def work_beside() -> None:
+                self._programs.run(self._commands.schema(folder / SCHEMA_FILE))
+                globals_file = self._globals(folder)
+                beside.append((globals_file, self._content(reading, tables, sequences)))
+
+            def give_up() -> None:
+                self._programs.cancel()
+                reading.sever()
+
+            with _meanwhile(work_beside, give_up):
+                argv, hashes = self._archive(folder, name, on_size)
+        globals_file, content = beside[0]
+        return self._product(argv, {**hashes, globals_file.name: globals_file}, content)
+
+    def _archive(
+        self, folder: Path, name: str, on_size: OnSize
+    ) -> tuple[list[str], dict[str, FileEntry]]:
+        """Write the archive; gives the command, and hashes where they could be taken."""
+        if shape_of(self._settings, self._abilities) == "directory":
+            inside = folder / f"{name}{FOLDER_SUFFIX}"
+            argv = self._commands.directory(self._settings, self._abilities, inside)
+            self._programs.run(argv, lambda: on_size(_bytes_in(folder)))
+            return argv, {}
+        argv = self._commands.custom()
+        entry = self._stream(argv, folder / f"{name}{STREAM_SUFFIX}", on_size)
+        return argv, {entry.name: entry}
+
+    def _stream(self, argv: list[str], file: Path, on_size: OnSize) -> FileEntry:
+        """A program's output as one compressed file; it stays only when the program ended well."""
+        settings = self._settings
+        with (
+            Compressing(file, level=settings.compression_level, threads=settings.jobs) as out,
+            closing(self._programs.output(argv)) as pieces,
+        ):
+            told = self._clock.monotonic()
+            for piece in pieces:
+                out.write(piece)
+                if self._clock.monotonic() - told >= TELL_EVERY_S:
+                    told = self._clock.monotonic()
+                    on_size(out.size_bytes)
+        on_size(out.size_bytes)
+        return out.entry
+
+    def _globals(self, folder: Path) -> FileEntry:
+        """Roles, tablespaces, settings; with passwords only encrypted, and never on disk before."""
+        with_passwords = self._settings.role_passwords
+        data = self._read_all(self._commands.globals(with_passwords=with_passwords))
+        if not ends_whole(data, GLOBALS_END):
+            raise EngineFailed("pg_dumpall ended well, but the end of what it wrote is missing")
+        if with_passwords:
+            recipients = [pyrage.x25519.Recipient.from_str(r) for r in self._settings.recipients]
+            return _written(folder / SEALED_GLOBALS_FILE, pyrage.encrypt(data, recipients))
+        return _written(folder / GLOBALS_FILE, data)
+
+    def _read_all(self, argv: list[str]) -> bytes:
+        data = b""
+        with closing(self._programs.output(argv)) as pieces:
+            for piece in pieces:
+                data += piece
+                if len(data) > GLOBALS_MAX_BYTES:
+                    raise EngineFailed(f"{argv[0]} wrote more than {GLOBALS_MAX_BYTES} bytes")
+        return data
+
+    def _content(
+        self,
+        reading: SnapshotSession,
+        tables: tuple[Table, ...],
+        sequences: tuple[SequenceContent, ...],
+    ) -> Content:
+        settings = self._settings
+        return read_content(
+            reading,
+            self._clock,
+            tables,
+            sequences,
+            mode=settings.digest,
+            choose=as_configured(settings.digest, settings.digest_sample_rows),
+            timeout_s=min(settings.digest_timeout_s, settings.snapshot_max_s * DIGEST_SHARE),
+        )
+
+    def _content_session(self) -> AbstractContextManager[SnapshotSession]:
+        return content_session(
+            self._target,
+            snapshot=self._source.snapshot,
+            max_s=self._settings.snapshot_max_s,
+            lock_timeout_s=self._lock_wait_s,
+        )
+
+    def _product(
+        self, argv: list[str], hashes: dict[str, FileEntry], content: Content | None
+    ) -> Product:
+        shown = tuple(each for each in argv if not each.startswith(RESTRICT_KEY))
+        made = Made(self._version, self._commands.tools.major, shown)
+        return Product(made, self._source, hashes, environment=self._environment, content=content)
 
 
-def dump_argv(
-    tools: Tools, target: Target, kind: Kind, file: Path, lock_wait_timeout_s: float
-) -> list[str]:
-    """The command that writes `file`: all of the database, or its schema as SQL."""
-    shape = ["--format=custom"] if kind == "dump" else ["--format=plain", "--schema-only"]
-    return [
-        tools.path("pg_dump"),
-        *shape,
-        f"--file={file}",
-        f"--lock-wait-timeout={int(lock_wait_timeout_s * 1000)}",
-        *target.arguments(),
-    ]
-
-
-def tool_version(processes: Processes, tools: Tools) -> str:
-    """What pg_dump calls itself."""
-    done = processes.run([tools.path("pg_dump"), "--version"], timeout_s=VERSION_TIMEOUT_S)
-    return done.stdout.strip()
-
-
-def write_artifact(
-    processes: Processes,
-    argv: list[str],
-    target: Target,
-    file: Path,
-    *,
-    timeout_s: float,
-    on_size: Callable[[int], None],
-) -> None:
-    """Run pg_dump to its end. `on_size` is told the file's size about five times a second.
+@contextmanager
+def _meanwhile(work: Callable[[], None], give_up: Callable[[], None]) -> Iterator[None]:
+    """Runs `work` in a thread beside the block; when one of them fails, `give_up` ends the other.
 
     Raises:
-        DumpFailed: it failed, was ended, or ran past `timeout_s`.
-        ProcessesStopped, OSError: it could not be started.
+        Exception: of the one that failed first.
     """
-    # Made by us first, closed to others: pg_dump would take its mode from the umask.
-    os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE))
-    env = target.environment() | {"PGAPPNAME": "shippyard:backup"}
-    done = _run(processes, argv, timeout_s, env, lambda: on_size(file.stat().st_size))
-    if done.returncode:
-        raise DumpFailed(_with_remedy(_reason(done), target.user))
+    failed: list[Exception] = []
 
+    def guarded() -> None:
+        try:
+            work()
+        except Exception as error:  # noqa: BLE001  raised below, where somebody listens
+            failed.append(error)
+            give_up()
 
-def undecodable(processes: Processes, tools: Tools, file: Path, timeout_s: float) -> str | None:
-    """What is wrong with an artifact after all of it was decoded; None when nothing is.
-
-    Raises:
-        DumpFailed: the decode itself was ended, which says nothing of the artifact.
-        ProcessesStopped, OSError: it could not be started.
-    """
-    if file.suffix == ".sql":
-        return _without_end(file)
-    argv = [tools.path("pg_restore"), "--file=/dev/null", str(file)]
-    done = _run(processes, argv, timeout_s, {}, None)
-    return _reason(done) if done.returncode else None
-
-
-def _without_end(file: Path) -> str | None:
-    with file.open("rb") as opened:
-        opened.seek(max(0, file.stat().st_size - TAIL_BYTES))
-        tail = opened.read()
-    return None if END_MARKER in tail else "the end of the dump is missing"
-
-
-def _run(
-    processes: Processes,
-    argv: list[str],
-    timeout_s: float,
-    env: dict[str, str],
-    on_tick: Callable[[], None] | None,
-) -> Completed:
-    program = Path(argv[0]).name
+    thread = threading.Thread(target=guarded, daemon=True)
+    thread.start()
+    done = False
     try:
-        done = processes.run(argv, timeout_s=timeout_s, env=env, on_tick=on_tick)
-    except ProcessTimedOut:
-        raise DumpFailed(
-            f"{program} was ended after {timeout_s:g} s; raise backup.timeout_s if it needs longer"
-        ) from None
-    # On SIGTERM pg_dump says so and exits 1; before it listens, and pg_restore, by the signal.
-    if done.returncode == -signal.SIGTERM or "terminated by user" in done.stderr:
-        raise DumpFailed(f"stopped: {program} was asked to end")
-    if done.returncode < 0:
-        raise DumpFailed(f"{program} was killed by signal {-done.returncode}")
-    return done
+        yield
+        done = True
+    except Exception as error:  # noqa: BLE001  raised below, unless the other one failed first
+        failed.append(error)
+    finally:
+        if not done:
+            give_up()
+        thread.join()
+    if failed:
+        raise failed[0]
 
 
-def _reason(done: Completed) -> str:
-    """The first error the program wrote and its detail, as one line."""
-    lines = [line.strip() for line in done.stderr.splitlines()]
-    said = [line for line in lines if ": error: " in line][:1]
-    said += [line for line in lines if ": detail: " in line][:1] if said else []
-    text = "; ".join(line.split(": ", 2)[2] for line in said) or done.reason()
-    return one_line(Exception(text))[:REASON_CHARS]
+def _name_of(config: Config, target: Target) -> str:
+    """The database's name in config: its server is told apart only where names are equal."""
+    fitting = [d for d in config.databases if d.dbname == target.dbname]
+    same_server = [d for d in fitting if (d.host, d.port) == (target.host, target.port)]
+    return next(d.name for d in [*same_server, *fitting])
 
 
-def _with_remedy(reason: str, user: str) -> str:
-    for symptom, remedy in REMEDIES.items():
-        if symptom in reason:
-            return f"{reason}; {remedy.format(user=user)}"
-    return reason
+def _restrict_key(config: Config, source: Source) -> str:
+    """The same for each dump of one database, so that two can be compared, and not to be guessed.
+
+    Whoever knew it could hide commands to psql in the names of tables.
+    """
+    seal = seal_of(config)
+    signature = seal.signer.sign(f"restrict {source.system_identifier} {source.dbname}".encode())
+    return hashlib.sha256(signature.signature.encode()).hexdigest()
+
+
+def _written(file: Path, data: bytes) -> FileEntry:
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE), "wb") as opened:
+        opened.write(data)
+    return FileEntry(file.name, len(data), hashlib.sha256(data).hexdigest())
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*"))
+
+
+@contextmanager
+def _in_our_words(target: Target) -> Iterator[None]:
+    try:
+        yield
+    except (Unreachable, ToolsMissing, ProcessTimedOut) as error:
+        raise EngineFailed(str(error)) from None
+    except QueryFailed as error:
+        raise EngineFailed(with_remedy(str(error), target)) from None
