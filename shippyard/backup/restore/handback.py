@@ -1,0 +1,98 @@
+"""Owns what a person is given after a restore: how to reach it and switch over, what is missing.
+
+Pure but for `look_after`, which asks the restored database. Runs none of the commands it gives.
+"""
+
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from shippyard.backup.manifest import Manifest
+from shippyard.postgres.session import session
+from shippyard.postgres.target import Target
+from shippyard.postgres.writing import quoted_name, quoted_text
+
+_SUBSCRIPTIONS = (
+    "SELECT s.subname AS name FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid"
+    " WHERE d.datname = current_database() ORDER BY 1"
+)
+
+
+_END_SESSIONS = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = {};"
+
+
+@dataclass(frozen=True)
+class Handback:
+    """How to go on. `reach` is a command; `commands` are in order, comments between them."""
+
+    reach: str
+    commands: tuple[str, ...]
+    not_restored: tuple[str, ...]
+
+
+def after_dump(manifest: Manifest, into: Target, notes: Sequence[str]) -> Handback:
+    """After a whole dump: the database is there under its name, or under another one."""
+    was = manifest.source.dbname
+    commands = [f"vacuumdb --analyze-in-stages {_at(into)} {shlex.quote(into.dbname)}"]
+    if into.dbname != was:
+        commands += [
+            f"# to make it {was}, stop what uses {was}, then in psql -d postgres:",
+            f"ALTER DATABASE {quoted_name(was)} WITH ALLOW_CONNECTIONS false;",
+            _END_SESSIONS.format(quoted_text(was)),
+            f"ALTER DATABASE {quoted_name(was)} RENAME TO {quoted_name(f'{was}_before_restore')};",
+            f"ALTER DATABASE {quoted_name(into.dbname)} RENAME TO {quoted_name(was)};",
+        ]
+    commands.append(f"shippyard ctl backup run {manifest.database}")
+    return Handback(_psql(into), tuple(commands), _not_restored(notes))
+
+
+def after_part(into: Target, what: str, notes: Sequence[str]) -> Handback:
+    """After one table or schema."""
+    commands = [f"vacuumdb --analyze-only {_at(into)} {shlex.quote(into.dbname)}"]
+    commands += [note.partition("yourself: ")[2] for note in notes if "foreign key" in note]
+    others = [note for note in notes if "foreign key" not in note]
+    return Handback(_psql(into), tuple(commands), (f"nothing but {what}", *others))
+
+
+def after_files(data_dir: Path, account: str | None, major: int, notes: Sequence[str]) -> Handback:
+    """After a base backup and WAL: the server was stopped again, whole and promoted."""
+    owner = account or "the account that owns it"
+    pg_ctl = f"pg_ctl --pgdata={shlex.quote(str(data_dir))} --wait start"
+    commands = [
+        f"# the files belong to {owner}; put them where the service expects them, or start them:",
+        f"sudo -u {account} {pg_ctl}" if account else pg_ctl,
+        f"# or, where data_directory is {data_dir}:",
+        f"systemctl start postgresql@{major}-main",
+        "# it is on a new timeline: what was archived before leads no further, so at once:",
+        "shippyard ctl backup run --kind base",
+    ]
+    return Handback(f"ls {shlex.quote(str(data_dir))}", tuple(commands), tuple(notes))
+
+
+def look_after(into: Target) -> list[str]:
+    """What is there and does not work yet: subscriptions, which a restore leaves disabled.
+
+    Raises:
+        Unreachable, QueryFailed: the server gave no answer.
+    """
+    with session(into, "restore") as opened:
+        names = [row["name"] for row in opened.query(_SUBSCRIPTIONS)]
+    return [
+        f"subscription {name} is disabled; when it may follow again: "
+        f"ALTER SUBSCRIPTION {quoted_name(name)} ENABLE"
+        for name in names
+    ]
+
+
+def _not_restored(notes: Sequence[str]) -> tuple[str, ...]:
+    passwords = "passwords of roles: set them with \\password ROLE in psql"
+    return (passwords, *notes) if any("roles made" in note for note in notes) else tuple(notes)
+
+
+def _psql(into: Target) -> str:
+    return f"psql {_at(into)} -d {shlex.quote(into.dbname)}"
+
+
+def _at(into: Target) -> str:
+    return f"-h {shlex.quote(into.host)} -p {into.port} -U {shlex.quote(into.user)}"
