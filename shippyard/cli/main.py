@@ -18,6 +18,7 @@ COMMANDS = {
     "ctl": "shippyard.cli.ctl.group:ctl",
     "demo": "shippyard.cli.demo:demo",
     "run": "shippyard.cli.run:run",
+    "wal": "shippyard.cli.wal:wal",
 }
 
 

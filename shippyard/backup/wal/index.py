@@ -8,28 +8,30 @@ of what the words mean.
 import fcntl
 import os
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Lock
 
-from shippyard.host.files import fsync_path, write_atomically
+from shippyard.host.files import fsync_path
 
 FILE_MODE = 0o600
 
 
 class Index:
-    """The list in one file. `lines` gives it all; what was read before is not read again."""
+    """The list in one file. What was read before is not read again."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._lock = Lock()
         self._inode = 0
         self._offset = 0
+        self._generation = 0
         self._lines: list[tuple[str, ...]] = []
         self.damaged = 0
         """Lines that could not be read."""
 
-    def append(self, *words: str) -> None:
-        """Add one line, durably. Words hold no spaces.
+    def append(self, *lines: Sequence[str]) -> None:
+        """Add lines, durably, each of words without spaces.
 
         Raises:
             OSError: it can't be written.
@@ -41,41 +43,44 @@ class Index:
             # A torn line must not swallow the next one.
             size = os.fstat(fd).st_size
             torn = size > 0 and os.pread(fd, 1, size - 1) != b"\n"
-            os.write(fd, (b"\n" if torn else b"") + _rendered(words))
+            os.write(fd, (b"\n" if torn else b"") + b"".join(map(_rendered, lines)))
             os.fsync(fd)
         finally:
             os.close(fd)
         if fresh:
             fsync_path(self._path.parent)
 
-    def lines(self) -> list[tuple[str, ...]]:
-        """Every good line, oldest first.
+    def read(self) -> tuple[int, Sequence[tuple[str, ...]]]:
+        """Every good line, oldest first, and a number that changes when the list began anew.
+
+        While the number is the same, lines are only added.
 
         Raises:
             OSError: the file is there and can't be read.
         """
         with self._lock:
             self._read_on()
-            return list(self._lines)
-
-    def rewrite(self, lines: list[tuple[str, ...]]) -> None:
-        """Replace all of it at once; only for whoever alone appends."""
-        write_atomically(self._path, b"".join(_rendered(words) for words in lines))
+            return self._generation, self._lines
 
     def _read_on(self) -> None:
         try:
             with self._path.open("rb") as file:
                 found = os.fstat(file.fileno())
-                if (found.st_ino, found.st_size >= self._offset) != (self._inode, True):
-                    self._inode, self._offset, self._lines, self.damaged = found.st_ino, 0, [], 0
+                if found.st_ino != self._inode or found.st_size < self._offset:
+                    self._begin(found.st_ino)
                 file.seek(self._offset)
                 whole, newline, _ = file.read().rpartition(b"\n")
         except FileNotFoundError:
-            self._inode, self._offset, self._lines = 0, 0, []
+            if self._inode:
+                self._begin(0)
             return
         self._offset += len(whole) + len(newline)
         for line in whole.split(b"\n") if newline else ():
             self._take(line)
+
+    def _begin(self, inode: int) -> None:
+        self._inode, self._offset, self._lines, self.damaged = inode, 0, [], 0
+        self._generation += 1
 
     def _take(self, line: bytes) -> None:
         body, _, checksum = line.rpartition(b" ")
@@ -85,7 +90,7 @@ class Index:
             self.damaged += 1
 
 
-def _rendered(words: tuple[str, ...]) -> bytes:
+def _rendered(words: Sequence[str]) -> bytes:
     assert all(word and not set(word) & {" ", "\n"} for word in words), words
     body = " ".join(words).encode()
     return body + f" {zlib.crc32(body):08x}\n".encode()
