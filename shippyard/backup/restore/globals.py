@@ -8,9 +8,10 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
+from shippyard.backup.manifest import Environment
 from shippyard.postgres.session import QueryFailed, session
 from shippyard.postgres.target import Target
-from shippyard.postgres.writing import writing_session
+from shippyard.postgres.writing import quoted_name, quoted_text, writing_session
 
 STATEMENT_TIMEOUT_S = 30.0
 
@@ -20,6 +21,7 @@ _ALTER = re.compile(rf"ALTER ROLE {_NAME}\s.*", re.DOTALL)
 _COMMENT = re.compile(rf"COMMENT ON ROLE {_NAME}\s.*", re.DOTALL)
 _GRANT = re.compile(rf"GRANT {_NAME} TO {_NAME}.*", re.DOTALL)
 _TABLESPACE = re.compile(rf"(?:CREATE|ALTER|COMMENT ON|GRANT .*ON) TABLESPACE {_NAME}.*", re.DOTALL)
+_MEMBER, _UNTIL = "member of ", "valid until "
 _PASSWORD = re.compile(r"\s+PASSWORD\s+E?'(?:[^']|'')*'")
 _TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|;|[^'";-]+|.""", re.DOTALL)
 
@@ -51,6 +53,18 @@ def plan_globals(script: str, existing: Collection[str]) -> GlobalsPlan:
         elif _concerns(statement, made):
             statements.append(_PASSWORD.sub("", statement))
     return GlobalsPlan(tuple(statements), tuple(made), _notes(made, kept, spaces))
+
+
+def script_of(environment: Environment) -> str:
+    """Globals as far as a manifest knows them: roles, what they may, whose members they are."""
+    lines = [f"CREATE ROLE {quoted_name(role)};" for role in environment.roles]
+    for role, attributes in environment.roles.items():
+        options = [_option(each) for each in attributes if not each.startswith(_MEMBER)]
+        if options:
+            lines.append(f"ALTER ROLE {quoted_name(role)} WITH {' '.join(options)};")
+        groups = (each.removeprefix(_MEMBER) for each in attributes if each.startswith(_MEMBER))
+        lines += [f"GRANT {quoted_name(group)} TO {quoted_name(role)};" for group in groups]
+    return "\n".join(lines)
 
 
 def statements_of(script: str) -> Iterator[str]:
@@ -112,6 +126,13 @@ def _notes(made: list[str], kept: list[str], spaces: list[str]) -> tuple[str, ..
         names = ", ".join(sorted(set(spaces)))
         notes.append(f"tablespaces not made, all is in the default one: {names}")
     return tuple(notes)
+
+
+def _option(attribute: str) -> str:
+    """An attribute as ALTER ROLE has it; only `valid until` has a value that is text."""
+    if attribute.startswith(_UNTIL):
+        return f"VALID UNTIL {quoted_text(attribute.removeprefix(_UNTIL))}"
+    return attribute.upper()
 
 
 def _bare(name: str) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shippyard.backup.compression import Undecodable, decompressed
-from shippyard.backup.manifest import Manifest
+from shippyard.backup.manifest import Environment, Manifest
 from shippyard.backup.restore import archive
 from shippyard.backup.restore.archive import (
     Hands,
@@ -28,7 +28,7 @@ from shippyard.backup.restore.contents import (
     choose,
     weights,
 )
-from shippyard.backup.restore.globals import GlobalsFailed, apply_globals
+from shippyard.backup.restore.globals import GlobalsFailed, apply_globals, script_of
 from shippyard.backup.restore.place import (
     apply_settings,
     drop_database,
@@ -186,12 +186,15 @@ class _Work:
             raise RestoreFailed(str(error)) from None
 
     def _globals(self) -> None:
+        environment = self.manifest.environment
         file = next((self.folder / n for n in GLOBALS if (self.folder / n).is_file()), None)
-        if file is None:
+        if file is None and environment is None:
             self.notes.append("the backup has no globals: make roles that are missing yourself")
             return
         self.progress({"phase": "globals"})
-        self.notes.extend(apply_globals(_text_of(file), maintenance_of(self.hands.into)))
+        # Encrypted ones hold passwords, which are never set: the manifest knows all else.
+        script = _text_of(file) if file else script_of(environment or Environment())
+        self.notes.extend(apply_globals(script, maintenance_of(self.hands.into)))
 
     def _fill(self) -> int:
         if self.manifest.kind == "schema":
