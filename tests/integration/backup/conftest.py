@@ -37,8 +37,14 @@ class Yard:
         return sorted(p.name for p in folder.iterdir() if p.is_dir()) if folder.is_dir() else []
 
     def file(self, backup_id: str) -> Path:
-        """The artifact of a published full dump."""
-        return self.root / "shop" / backup_id / "shop.dump"
+        """The biggest file of a published full dump: the archive, or its biggest table."""
+        folder = self.root / "shop" / backup_id
+        inside = [p for p in folder.rglob("*") if p.is_file() and "shop.dump" in str(p)]
+        return max(inside, key=lambda each: each.stat().st_size)
+
+    def errors(self) -> list[str | None]:
+        """What was told of the database, in order."""
+        return [condition.summary for condition in self.told]
 
     def gauge(self, name: str, kind: str = "dump", **labels: str) -> float | None:
         """A sample of the registry, or None when absent."""

@@ -25,6 +25,9 @@ LISTED = {
     "duration_s",
     "error",
     "held_by",
+    "parent",
+    "replicated_at",
+    "drilled_at",
 }
 
 
@@ -45,7 +48,7 @@ Ask = Callable[..., Any]
 
 
 def asking(yard: Yard) -> Ask:
-    methods = {method.name: method for method in build(yard.service, yard.config)}
+    methods = {method.name: method for method in build(yard.service)}
 
     def ask(name: str, heard: Heard | None = None, **params: Any) -> Any:
         call = Call(params, Peer(0, "root", frozenset()), heard or Heard())
@@ -61,13 +64,16 @@ def ask(yard: Yard) -> Ask:
 
 
 def test_roles(yard: Yard) -> None:
-    roles = {method.name: method.role for method in build(yard.service, yard.config)}
+    roles = {method.name: method.role for method in build(yard.service)}
     assert roles == {
         "backup.run": "operator",
         "backup.list": "viewer",
         "backup.show": "viewer",
         "backup.verify": "operator",
         "backup.prune": "operator",
+        "backup.hold": "operator",
+        "backup.release": "operator",
+        "backup.rebuild": "operator",
     }
 
 
@@ -102,6 +108,7 @@ def test_show_verify_and_prune(ask: Ask, yard: Yard) -> None:
             }
         ],
         "deleted": [],
+        "frozen": None,
     }
 
 
@@ -128,6 +135,12 @@ def test_a_failed_run_is_listed_only_when_asked_for(make_yard: MakeYard, tmp_pat
         ("backup.show", {}, "no backup None"),
         ("backup.verify", {"id": "x"}, "no backup x; see"),
         ("backup.prune", {"apply": 1}, "apply is true or false"),
+        ("backup.prune", {"confirm_catalogue": 1}, "confirm_catalogue is true or false"),
+        ("backup.run", {"database": "@main"}, "no database '@main'"),
+        ("backup.hold", {"id": "x", "why": " "}, "say why"),
+        ("backup.hold", {"id": "x", "why": "audit"}, "no backup x"),
+        ("backup.release", {"id": "x"}, "no backup x"),
+        ("backup.rebuild", {"apply": "no"}, "apply is true or false"),
     ],
 )
 def test_bad_parameters_are_usage(
@@ -152,3 +165,30 @@ def test_jobs_have_the_names_and_lines_of_the_configuration(
     assert said == f"{backup.id}, {backup.size_bytes} bytes"
     assert (backup.reason, backup.kind) == ("schedule", "dump")
     assert due["backup.prune"].run() == "deleted 0 of 1 backups"
+
+
+def test_a_held_backup_says_who_holds_it_until_it_is_released(ask: Ask) -> None:
+    taken = ask("backup.run", database="shop", kind="schema")["backups"][0]
+    held = ask("backup.hold", id=taken["id"], why="audit of 2025")
+    assert held["held_by"] == "operator: audit of 2025"
+    assert ask("backup.list")["backups"][0] == held
+    with pytest.raises(MethodError, match="held already, by operator: audit"):
+        ask("backup.hold", id=taken["id"], why="another")
+    assert ask("backup.release", id=taken["id"]) == taken
+    with pytest.raises(MethodError, match="held by nobody"):
+        ask("backup.release", id=taken["id"])
+
+
+def test_a_rebuild_says_what_it_would_do(ask: Ask) -> None:
+    taken = ask("backup.run", database="shop", kind="schema")["backups"][0]
+    found = ask("backup.rebuild")
+    assert not found["applied"]
+    assert [(each["id"], each["change"]) for each in found["found"]] == [(taken["id"], "kept")]
+
+
+def test_jobs_of_a_cluster(make_yard: MakeYard) -> None:
+    yard = make_yard(clusters={"main": {}}, incremental_schedule="0 4 * * *")
+    due = {job.name: job.schedule for job in jobs(yard.service, yard.config)}
+    assert due["backup.base.@main"] == "15 1 * * sun"
+    assert due["backup.incremental.@main"] == "0 4 * * *"
+    assert "backup.base.shop" not in due

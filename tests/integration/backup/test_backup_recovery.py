@@ -41,32 +41,32 @@ with open_state(Path(sys.argv[3])) as state:
 """
 
 
-def dumps_running(root: Path) -> list[int]:
-    """Processes whose arguments name a file under `root`."""
+def dumps_running(target: Target) -> list[int]:
+    """Processes of pg_dump that work on this test's database."""
     found = []
     for folder in Path("/proc").iterdir():
         try:
             arguments = (folder / "cmdline").read_bytes()
         except OSError:
             continue
-        if f"--file={root}".encode() in arguments:
+        if b"pg_dump" in arguments and target.dbname.encode() in arguments:
             found.append(int(folder.name))
     return found
 
 
 def partial_size(root: Path) -> int:
-    return sum(file.stat().st_size for file in root.glob("shop/.*.partial/*"))
+    return sum(file.stat().st_size for file in root.glob("shop/.*.partial/shop.dump*"))
 
 
 def kill_in_the_middle_of_a_dump(yard: Yard, state_dir: Path, eventually: Eventually) -> None:
     """A daemon's process, killed while its pg_dump writes."""
     file = state_dir.with_name("config.json")
-    file.write_text(yard.config.model_dump_json())
+    file.write_text(yard.config.model_dump_json(by_alias=True))
     arguments = [str(file), yard.target.host, str(state_dir)]
     child = subprocess.Popen([sys.executable, "-c", CHILD, *arguments], start_new_session=True)
     try:
         eventually(lambda: partial_size(yard.root) > 50_000, timeout_s=30)
-        assert dumps_running(yard.root)
+        assert dumps_running(yard.target)
     finally:
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
@@ -82,7 +82,7 @@ def test_a_daemon_killed_in_the_middle_of_a_dump_leaves_nothing_that_counts(
     )
     before = make_yard().service.run("shop", "schema", "manual")
     kill_in_the_middle_of_a_dump(make_yard(), tmp_path / "killed", eventually)
-    eventually(lambda: dumps_running(make_yard().root) == [])
+    eventually(lambda: dumps_running(fresh_database) == [])
 
     with open_state(tmp_path / "killed") as left_behind:
         yard = make_yard(with_state=left_behind)

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,13 +35,13 @@ class Shop:
         self.metrics = Metrics()
         self.catalog = Catalog(state)
 
-    def service(self, *databases: str) -> BackupService:
+    def service(self, *databases: str, clusters: dict[str, Any] | None = None) -> BackupService:
         login = {"user": "m"}
         config = Config.model_validate(
             {
                 "environment": "testing",
                 "daemon": {"state_dir": self.folder / "state"},
-                "backup": {"dir": self.folder / "backups"},
+                "backup": {"dir": self.folder / "backups", "clusters": clusters or {}},
                 "databases": [
                     {"name": name, "dbname": name, "monitor": login, "backup": login}
                     for name in databases
@@ -107,6 +108,15 @@ def test_a_refresh_reads_the_catalog_once_whatever_the_number_of_databases(
     assert reads == 1
 
 
+def test_a_database_has_no_base_backups_and_a_cluster_nothing_else(shop: Shop) -> None:
+    service = shop.service("a", clusters={"main": {}})
+    base = shop.add("m1", "@main", "base")
+    service.refresh_metrics()
+    assert shop.gauges("@main", "base")[0] == base.started_at.timestamp()
+    assert shop.gauges("@main", "dump") == shop.gauges("a", "base") == NOTHING
+    assert shop.gauges("a", "dump") == [None, None, None, 0]
+
+
 def test_databases_that_left_are_shown_no_more_and_others_stay(shop: Shop) -> None:
     old = shop.service("a", "b")
     shop.add("a1", "a")
@@ -127,10 +137,10 @@ def test_databases_that_left_are_shown_no_more_and_others_stay(shop: Shop) -> No
 def test_a_service_that_was_told_shows_no_late_backup_of_what_left(shop: Shop) -> None:
     old = shop.service("a", "b")
     old.forget_metrics(["a"])
-    old._note_success(shop.add("a1", "a"))
+    old._teller.succeeded(shop.add("a1", "a"))
     assert shop.gauges("a") == NOTHING
     late = shop.add("b1", "b")
-    old._note_success(late)
+    old._teller.succeeded(late)
     assert shop.gauges("b")[0] == late.started_at.timestamp()
 
 

@@ -13,9 +13,12 @@ from shippyard.backup.model import (
     IllegalTransition,
     advance,
     kind_in,
+    kinds_of,
     moved,
     new_id,
     published_facts,
+    settled,
+    subject_of_cluster,
 )
 
 AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
@@ -49,8 +52,16 @@ LEGAL = {
     ("published", "damaged"),
     ("replicated", "damaged"),
     ("drilled", "damaged"),
+    # a drill that fails takes back what an earlier one proved
+    ("drilled", "published"),
+    ("drilled", "replicated"),
+    # what is back stands where it stood
     ("missing", "published"),
+    ("missing", "replicated"),
+    ("missing", "drilled"),
     ("damaged", "published"),
+    ("damaged", "replicated"),
+    ("damaged", "drilled"),
     ("expired", "deleted"),
 }
 
@@ -83,6 +94,41 @@ def test_moving_keeps_the_rest_and_sets_the_error() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("replicated", "drilled", "stands"),
+    [
+        (False, False, "published"),
+        (True, False, "replicated"),
+        (False, True, "drilled"),
+        (True, True, "drilled"),
+    ],
+)
+@pytest.mark.parametrize("state", ["published", "replicated", "drilled", "missing", "damaged"])
+def test_what_was_done_with_a_backup_says_where_it_stands(
+    state: BackupState, stands: BackupState, *, replicated: bool, drilled: bool
+) -> None:
+    backup = Backup(
+        "x",
+        "one",
+        "dump",
+        state,
+        "manual",
+        AT,
+        replicated_at=AT if replicated else None,
+        drilled_at=AT if drilled else None,
+    )
+    if (state, stands) == ("replicated", "published"):
+        with pytest.raises(IllegalTransition):
+            settled(backup)
+    else:
+        assert settled(backup).state == stands
+
+
+def test_a_cluster_has_base_backups_and_a_database_dumps() -> None:
+    assert kinds_of(subject_of_cluster("main")) == ("base",)
+    assert kinds_of("main") == ("dump", "schema")
+
+
 def test_facts_are_given_of_what_counts_only() -> None:
     running = Backup("x", "one", "dump", "running", "manual", AT, finished_at=AT, size_bytes=1)
     with pytest.raises(AssertionError, match="x is running"):
@@ -101,7 +147,8 @@ def test_ids_sort_by_time_and_differ_within_a_second() -> None:
     [
         ("20260304T050607Z-dump-1a2b3c", "dump"),
         ("20260304T050607Z-schema-1a2b3c", "schema"),
-        ("20260304T050607Z-base-1a2b3c", None),
+        ("20260304T050607Z-base-1a2b3c", "base"),
+        ("20260304T050607Z-wal-1a2b3c", None),
         ("20260304T050607Z-dump-1a2b3c.old", None),
         (".20260304T050607Z-dump-1a2b3c.partial", None),
         ("lost+found", None),
