@@ -29,6 +29,10 @@ class ObjectExists(OffsiteFailed):
     """There is an object under that key already, and it was to be a new one."""
 
 
+class SourceDamaged(OffsiteFailed):
+    """A file here is not what was published: there is nothing to copy."""
+
+
 class OffsiteStopped(OffsiteFailed):
     """We are stopping; what was begun goes on at the next start."""
 

@@ -13,7 +13,13 @@ from typing import Any
 from shippyard.backup.manifest import FileEntry, Manifest, parse_manifest, read_file
 from shippyard.backup.offsite.age import Recipients
 from shippyard.backup.offsite.fetching import read_index
-from shippyard.backup.offsite.objects import Found, ObjectAbsent, OffsiteFailed, Store
+from shippyard.backup.offsite.objects import (
+    Found,
+    ObjectAbsent,
+    OffsiteFailed,
+    SourceDamaged,
+    Store,
+)
 from shippyard.backup.offsite.parts import (
     AGE,
     INDEX,
@@ -75,11 +81,12 @@ class Sender:
 
         Raises:
             ManifestUnusable: the folder's manifest is not one.
-            OffsiteFailed: a file here is damaged, or the store failed; what was sent stays.
+            SourceDamaged: a file here is not what was published.
+            OffsiteFailed: the store failed; what was sent stays.
         """
         document = read_file(folder)
         if parse_manifest(document, self._seal.trusted).files != manifest.files:
-            raise OffsiteFailed(f"{folder} changed; look at it with `shippyard ctl backup verify`")
+            raise SourceDamaged(f"{folder} changed; look at it with `shippyard ctl backup verify`")
         prefix = f"{manifest.database}/{manifest.id}/"
         before = by_number(self._store.below(prefix + "parts"), prefix)
         settled = list(self._parts(folder, manifest, prefix, before, progress))
@@ -196,7 +203,7 @@ def _pieces(
     """Every piece with its bytes, which are those that the whole file's hash was taken of.
 
     Raises:
-        OffsiteFailed: a file is not the one that was published.
+        SourceDamaged: a file is not the one that was published.
     """
     pieces: dict[str, list[Piece]] = {file.name: [] for file in files}
     for piece in cut(files, part_bytes):
@@ -211,9 +218,9 @@ def _pieces(
                     yield piece, data
                 is_longer = bool(opened.read(1))
         except OSError as error:
-            raise OffsiteFailed(f"{folder / file.name} can't be read: {error.strerror}") from None
+            raise SourceDamaged(f"{folder / file.name} can't be read: {error.strerror}") from None
         if is_longer or digest.hexdigest() != file.sha256:
-            raise OffsiteFailed(
+            raise SourceDamaged(
                 f"{folder / file.name} is not what was published; "
                 f"run `shippyard ctl backup verify {folder.name}`",
                 lasting=True,

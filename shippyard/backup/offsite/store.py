@@ -9,7 +9,7 @@ import contextlib
 import http.client
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -196,7 +196,7 @@ class ObjectStorage:
         return None
 
     def _run(self, work: Callable[[], Coroutine[Any, Any, T]], verb: Verb) -> T:
-        future = asyncio.run_coroutine_threadsafe(work(), self._running_loop())
+        future = self._submit(work)
         try:
             return future.result()
         except CancelledError:
@@ -204,7 +204,8 @@ class ObjectStorage:
         except (obstore.exceptions.BaseError, OSError, ValueError) as error:
             raise explain(error, verb, self._where) from None
 
-    def _running_loop(self) -> asyncio.AbstractEventLoop:
+    def _submit(self, work: Callable[[], Coroutine[Any, Any, T]]) -> Future[T]:
+        # Under the lock: whatever is begun before a close is ended by it.
         with self._lock:
             if self._is_closed:
                 raise OffsiteStopped(f"{self.place} is no longer talked to: we are stopping")
@@ -214,7 +215,7 @@ class ObjectStorage:
                     target=_turn, args=(self._loop,), name="offsite", daemon=True
                 )
                 self._thread.start()
-            return self._loop
+            return asyncio.run_coroutine_threadsafe(work(), self._loop)
 
 
 def _turn(loop: asyncio.AbstractEventLoop) -> None:
