@@ -1,0 +1,192 @@
+"""Owns looking each minute whether backups and drills are late, and saying so.
+
+It also notes the time for `clockwatch`. What late means is `late`'s business; who calls it each
+minute, and who is told, is not known here.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime
+from itertools import chain
+from typing import Any, Literal
+
+import structlog
+
+from shippyard.backup.catalog import Catalog
+from shippyard.backup.clockwatch import Clockwatch
+from shippyard.backup.conditions import Condition, Tell
+from shippyard.backup.drill.objectives import OBJECTIVES
+from shippyard.backup.failures import is_critical
+from shippyard.backup.late import Expected, Loss, drill_late, how_late, loss_now, promised_too_much
+from shippyard.backup.layout import Layout
+from shippyard.backup.model import Backup, Kind, kinds_of, subject_of_cluster
+from shippyard.calendar.due import Schedule, parse_schedule
+from shippyard.config.models import Config, Database
+from shippyard.host.clock import Clock
+from shippyard.state.database import State
+from shippyard.state.notes import Notes
+from shippyard.telemetry.metrics import Metrics
+
+LATE = "backup_late"
+LOSS = "loss_over_objective"
+NOTE = "expected_since"
+
+LastDrill = Callable[[str], datetime | None]
+"""When the newest drill of a subject was begun, however it ended; None when there was none."""
+
+log = structlog.get_logger(__name__)
+
+
+class Lateness:
+    """Says of every subject whether its backups come, and what would be lost where only they are.
+
+    Of databases whose WAL is kept somebody else knows what would be lost.
+
+    Raises:
+        BadSchedule: a schedule can't be read.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        state: State,
+        metrics: Metrics,
+        clock: Clock,
+        tell: Tell,
+        last_drill: LastDrill = lambda _: None,
+    ) -> None:
+        self._config = config
+        self._catalog = Catalog(state)
+        self._layout = Layout(config.backup.dir)
+        self._notes = Notes(state)
+        self._clockwatch = Clockwatch(self._notes)
+        self._metrics = metrics
+        self._tell = tell
+        self._last_drill = last_drill
+        self._up_since = clock.now()
+        self._schedules = _schedules(config)
+        self._drills = _parsed(config, config.backup.drill.schedule)
+        self._subjects = _subjects(config)
+
+    def look(self, now: datetime) -> None:
+        """One look at everything. Called each minute; errors of the state pass through."""
+        self._clockwatch.look(now)
+        watched = self._watched(now)
+        history = self._history()
+        unseen = self._unseen()
+        for subject in self._subjects:
+            problems = self._problems(subject, history[subject], watched, unseen, now)
+            self._say(subject, list(problems))
+        for database in self._by_dumps_alone():
+            self._say_loss(database, history[database.name].get("dump", []), unseen, now)
+
+    def forget_metrics(self, databases: Sequence[str]) -> None:
+        """Say nothing more of databases that left the configuration."""
+        for database in databases:
+            self._show(database, Loss(None, None))
+
+    def _problems(
+        self,
+        subject: str,
+        history: Mapping[Kind, Sequence[Backup]],
+        watched: Mapping[str, datetime],
+        unseen: Mapping[str, str],
+        now: datetime,
+    ) -> Iterator[str]:
+        if subject in unseen:
+            yield f"its backups can't be seen: {unseen[subject]}; is it mounted?"
+            return
+        for kind in kinds_of(subject):
+            expected = self._expected(subject, kind, self._schedules[kind], watched)
+            if late := how_late(expected, history.get(kind, []), now):
+                yield late
+        drills = self._expected(subject, "dump", self._drills, watched)
+        may_take_s = self._config.backup.drill.timeout_s
+        if late := drill_late(drills, self._last_drill(subject), now, may_take_s=may_take_s):
+            yield late
+
+    def _expected(
+        self,
+        subject: str,
+        kind: Kind,
+        schedules: tuple[Schedule, ...],
+        watched: Mapping[str, datetime],
+    ) -> Expected:
+        alone = {d.name: OBJECTIVES[d.criticality].rpo_s for d in self._by_dumps_alone()}
+        rpo_s = alone.get(subject) if kind == "dump" else None
+        return Expected(subject, kind, schedules, watched[subject], self._up_since, rpo_s)
+
+    def _say(self, subject: str, problems: list[str]) -> None:
+        summary = f"backups of {subject}: {problems[0]}" if problems else None
+        evidence: dict[str, Any] = {"problems": problems} if problems else {}
+        severity: Literal["page", "ticket"] = (
+            "page" if is_critical(self._config, subject) else "ticket"
+        )
+        self._tell(Condition(LATE, subject, summary, severity, evidence))
+
+    def _say_loss(
+        self,
+        database: Database,
+        dumps: Sequence[Backup],
+        unseen: Mapping[str, str],
+        now: datetime,
+    ) -> None:
+        """What can't be seen can't be relied on, and how much would be lost is then not known."""
+        loss = Loss(None, None) if database.name in unseen else loss_now(dumps, now)
+        self._show(database.name, loss)
+        rpo_s = OBJECTIVES[database.criticality].rpo_s
+        told = promised_too_much(self._schedules["dump"], rpo_s, now)
+        summary = f"{database.name}: {told}" if told else None
+        self._tell(Condition(LOSS, database.name, summary, "ticket"))
+
+    def _show(self, database: str, loss: Loss) -> None:
+        for name, seconds in (("cluster", loss.cluster_s), ("machine", loss.machine_s)):
+            if seconds is None:
+                self._metrics.loss_now.remove(database, name)
+            else:
+                self._metrics.loss_now.labels(database, name).set(seconds)
+
+    def _by_dumps_alone(self) -> list[Database]:
+        """Databases of which nothing but dumps is kept."""
+        clusters = self._config.backup.clusters
+        with_wal = {name for name, each in clusters.items() if each.wal != "off"}
+        return [d for d in self._config.databases if d.cluster not in with_wal]
+
+    def _history(self) -> Mapping[str, Mapping[Kind, Sequence[Backup]]]:
+        found: dict[str, dict[Kind, list[Backup]]] = defaultdict(lambda: defaultdict(list))
+        for backup in self._catalog.all():
+            found[backup.database][backup.kind].append(backup)
+        return found
+
+    def _unseen(self) -> Mapping[str, str]:
+        """Subjects with backups that count, whose folder can't be read now."""
+        whys = {subject: self._layout.unseen(subject) for subject in self._catalog.relied_on()}
+        return {subject: why for subject, why in whys.items() if why}
+
+    def _watched(self, now: datetime) -> Mapping[str, datetime]:
+        """Since when each subject's backups are expected; remembered over restarts."""
+        noted: dict[str, str] = self._notes.read(NOTE) or {}
+        new = {s: now.isoformat() for s in self._subjects if s not in noted}
+        kept = {s: at for s, at in noted.items() if s in self._subjects}
+        if new or kept != noted:
+            self._notes.write(NOTE, kept | new, now)
+        return {subject: datetime.fromisoformat(at) for subject, at in (kept | new).items()}
+
+
+def _subjects(config: Config) -> tuple[str, ...]:
+    clusters = map(subject_of_cluster, config.backup.clusters)
+    return tuple(chain((d.name for d in config.databases), clusters))
+
+
+def _schedules(config: Config) -> Mapping[Kind, tuple[Schedule, ...]]:
+    backup = config.backup
+    return {
+        "dump": _parsed(config, backup.dump_schedule),
+        "schema": _parsed(config, backup.schema_schedule),
+        "base": _parsed(config, backup.base_schedule, backup.incremental_schedule),
+    }
+
+
+def _parsed(config: Config, *lines: str) -> tuple[Schedule, ...]:
+    return tuple(parse_schedule(line, config.backup.timezone) for line in lines if line)
