@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from shippyard.backup.conditions import Condition
+from shippyard.backup.engines.choice import EngineFor, engine_for
 from shippyard.backup.service import BackupService
 from shippyard.config.models import Config
 from shippyard.host.process import Processes
@@ -67,6 +68,7 @@ def make_yard(
         target: Target = fresh_database,
         with_processes: Processes = processes,
         with_state: State = state,
+        with_engines: EngineFor = engine_for,
         tools_dirs: tuple[Path, ...] = (),
         **settings: Any,
     ) -> Yard:
@@ -81,6 +83,7 @@ def make_yard(
             metrics=metrics,
             clock=clock,
             tell=told.append,
+            engines=with_engines,
         )
         return Yard(service, config, config.backup.dir, with_state, metrics, clock, target, told)
 
