@@ -83,11 +83,14 @@ class _Answers:
     def prune(self, call: Call) -> Document:
         """What retention decides; only with `apply` is anything deleted.
 
-        `confirm_catalogue` first lets retention go on after the state was lost.
+        `confirm_catalogue` first lets retention go on after the state was lost, `confirm_clock`
+        after the clock jumped.
         """
         apply = _flag(call.params, "apply")
         if _flag(call.params, "confirm_catalogue"):
             self._service.confirm_catalogue()
+        if _flag(call.params, "confirm_clock"):
+            self._service.confirm_clock()
         with _failing():
             pruned = self._service.prune(apply=apply)
         return {

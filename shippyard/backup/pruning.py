@@ -57,6 +57,10 @@ class Pruning:
         deleted = self._delete(doomed) if apply and doomed else []
         return Pruned(tuple(decisions), tuple(deleted))
 
+    def confirm_clock(self) -> None:
+        """From now on the clock is believed again, though it jumped."""
+        self._clockwatch.accept(self._shop.clock.now())
+
     def _decide(self, known: Collection[Backup]) -> list[Decision]:
         now, settings = self._shop.clock.now(), self._shop.config.backup
         return select_expired(

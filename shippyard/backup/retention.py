@@ -22,6 +22,8 @@ from shippyard.config.models import Keep, KeepByKind
 CLOCK_SLACK = timedelta(hours=1)
 """A clock that is off by more is not believed."""
 
+CONFIRM = "shippyard ctl backup prune --confirm-clock"
+
 _SEGMENT = re.compile(r"([0-9A-F]{8})([0-9A-F]{16})(?:\..+)?")
 _SPOILT = frozenset[str](SPOILT)
 
@@ -268,7 +270,10 @@ def _why_nothing_goes(group: _Group, frozen: str | None) -> str | None:
 def _distrusted_clock(group: _Group) -> str | None:
     now, expected, since = group.now, group.clock.expected, group.clock.right_since
     if expected is not None and abs(now - expected) > CLOCK_SLACK:
-        return f"the clock jumped: it shows {now:%Y-%m-%d %H:%M}, not {expected:%Y-%m-%d %H:%M}"
+        return (
+            f"the clock jumped: it shows {now:%Y-%m-%d %H:%M}, not {expected:%Y-%m-%d %H:%M}; "
+            f"when it is right, run: {CONFIRM}"
+        )
     if expected is None and group.misdated:
         return f"{group.misdated[0].id} is from the future: the clock went back"
     if since and not any(b.started_at >= since for b in group.relied_on):

@@ -256,6 +256,10 @@ class BackupService(Records):
         """An operator has looked, and the catalogue is right; False when nobody doubted it."""
         return self._rebuild.confirm()
 
+    def confirm_clock(self) -> None:
+        """An operator says that the clock is right as it is, and that no backup is misdated."""
+        self._pruning.confirm_clock()
+
     def rebuild(self, *, apply: bool) -> list[Found]:
         """The catalogue as the manifests on disk alone have it; with `apply` it is so after.
 

@@ -116,22 +116,31 @@ def verify(asking: Asking, backup_id: str) -> None:
 
 
 @backup.command(epilog=EXIT_CODES_HELP)
-@click.option("--apply", is_flag=True, help="Delete what is shown without it.")
+@click.option("--apply/--dry-run", help="Delete, or only show what would be (the default).")
 @click.option(
     "--confirm-catalogue",
     is_flag=True,
     help="The list of backups is right, though the state was lost: delete again from now on.",
 )
+@click.option(
+    "--confirm-clock",
+    is_flag=True,
+    help="The clock is right, though it jumped, and so are all dates: delete again from now on.",
+)
 @asks
-def prune(asking: Asking, *, apply: bool, confirm_catalogue: bool) -> None:
+def prune(asking: Asking, *, apply: bool, confirm_catalogue: bool, confirm_clock: bool) -> None:
     """Show what retention keeps and why; with --apply, delete the rest.
 
     \b
     Example:
-      shippyard ctl backup prune
+      shippyard ctl backup prune --dry-run
       shippyard ctl backup prune --apply
     """
-    params = {"apply": apply, "confirm_catalogue": confirm_catalogue}
+    params = {
+        "apply": apply,
+        "confirm_catalogue": confirm_catalogue,
+        "confirm_clock": confirm_clock,
+    }
     asking.show(asking.ask("backup.prune", params), _draw_decisions)
 
 
