@@ -1,11 +1,11 @@
-"""Owns when a backup or a drill is late, and what would be lost meanwhile. Pure.
+"""Owns when a backup or a drill is late. Pure.
 
 Late is what missed its time on the calendar, and what is older than half of what may be lost. Where
 the calendar itself is slower than that, nobody could act on it: then one round of it is allowed,
 and that the promise can't be kept is said as such. What was turned off is never late.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -37,14 +37,6 @@ class Expected:
     rpo_s: float | None = None
 
 
-@dataclass(frozen=True)
-class Loss:
-    """Seconds of work that would be lost now; None when nothing says how much."""
-
-    cluster_s: float | None
-    machine_s: float | None
-
-
 def how_late(expected: Expected, newest_first: Sequence[Backup], now: datetime) -> str | None:
     """Why a kind of backup is late, in one line; None when it is not.
 
@@ -72,15 +64,6 @@ def drill_late(
         f"the drill of {_time(due)} was missed ({ago}); "
         f"run: shippyard ctl drill run {expected.subject}"
     )
-
-
-def loss_now(dumps: Iterable[Backup], now: datetime) -> Loss:
-    """What would be lost where dumps are all there is: everything since the newest one began.
-
-    With the machine only what was copied off it, and read back there, is left.
-    """
-    counting = [b for b in dumps if b.counts and b.started_at <= now]
-    return Loss(_age(counting, now), _age([b for b in counting if b.replicated_at], now))
 
 
 def promised_too_much(schedules: Sequence[Schedule], rpo_s: float, now: datetime) -> str | None:
@@ -137,11 +120,6 @@ def _due(expected: Expected, now: datetime) -> datetime:
 def _every_s(schedules: Sequence[Schedule], now: datetime) -> float:
     """How far apart due times are, about now."""
     return min((next_due(s, now) - latest_due(s, now)).total_seconds() for s in schedules)
-
-
-def _age(backups: Sequence[Backup], now: datetime) -> float | None:
-    newest = max((b.started_at for b in backups), default=None)
-    return None if newest is None else (now - newest).total_seconds()
 
 
 def _time(at: datetime) -> str:

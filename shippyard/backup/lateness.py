@@ -17,7 +17,7 @@ from shippyard.backup.clockwatch import Clockwatch
 from shippyard.backup.conditions import Condition, Tell
 from shippyard.backup.drill.objectives import OBJECTIVES
 from shippyard.backup.failures import is_critical
-from shippyard.backup.late import Expected, Loss, drill_late, how_late, loss_now, promised_too_much
+from shippyard.backup.late import Expected, drill_late, how_late
 from shippyard.backup.layout import Layout
 from shippyard.backup.model import Backup, Kind, kinds_of, subject_of_cluster
 from shippyard.calendar.due import Schedule, parse_schedule
@@ -25,10 +25,8 @@ from shippyard.config.models import Config, Database
 from shippyard.host.clock import Clock
 from shippyard.state.database import State
 from shippyard.state.notes import Notes
-from shippyard.telemetry.metrics import Metrics
 
 LATE = "backup_late"
-LOSS = "loss_over_objective"
 NOTE = "expected_since"
 
 LastDrill = Callable[[str], datetime | None]
@@ -38,9 +36,7 @@ log = structlog.get_logger(__name__)
 
 
 class Lateness:
-    """Says of every subject whether its backups come, and what would be lost where only they are.
-
-    Of databases whose WAL is kept somebody else knows what would be lost.
+    """Says of every subject whether its backups and drills come.
 
     Raises:
         BadSchedule: a schedule can't be read.
@@ -51,7 +47,6 @@ class Lateness:
         config: Config,
         *,
         state: State,
-        metrics: Metrics,
         clock: Clock,
         tell: Tell,
         last_drill: LastDrill = lambda _: None,
@@ -61,7 +56,6 @@ class Lateness:
         self._layout = Layout(config.backup.dir)
         self._notes = Notes(state)
         self._clockwatch = Clockwatch(self._notes)
-        self._metrics = metrics
         self._tell = tell
         self._last_drill = last_drill
         self._up_since = clock.now()
@@ -78,13 +72,6 @@ class Lateness:
         for subject in self._subjects:
             problems = self._problems(subject, history[subject], watched, unseen, now)
             self._say(subject, list(problems))
-        for database in self._by_dumps_alone():
-            self._say_loss(database, history[database.name].get("dump", []), unseen, now)
-
-    def forget_metrics(self, databases: Sequence[str]) -> None:
-        """Say nothing more of databases that left the configuration."""
-        for database in databases:
-            self._show(database, Loss(None, None))
 
     def _problems(
         self,
@@ -124,28 +111,6 @@ class Lateness:
             "page" if is_critical(self._config, subject) else "ticket"
         )
         self._tell(Condition(LATE, subject, summary, severity, evidence))
-
-    def _say_loss(
-        self,
-        database: Database,
-        dumps: Sequence[Backup],
-        unseen: Mapping[str, str],
-        now: datetime,
-    ) -> None:
-        """What can't be seen can't be relied on, and how much would be lost is then not known."""
-        loss = Loss(None, None) if database.name in unseen else loss_now(dumps, now)
-        self._show(database.name, loss)
-        rpo_s = OBJECTIVES[database.criticality].rpo_s
-        told = promised_too_much(self._schedules["dump"], rpo_s, now)
-        summary = f"{database.name}: {told}" if told else None
-        self._tell(Condition(LOSS, database.name, summary, "ticket"))
-
-    def _show(self, database: str, loss: Loss) -> None:
-        for name, seconds in (("cluster", loss.cluster_s), ("machine", loss.machine_s)):
-            if seconds is None:
-                self._metrics.loss_now.remove(database, name)
-            else:
-                self._metrics.loss_now.labels(database, name).set(seconds)
 
     def _by_dumps_alone(self) -> list[Database]:
         """Databases of which nothing but dumps is kept."""

@@ -1,11 +1,11 @@
-"""What is late by the calendar, by age, and what would be lost meanwhile."""
+"""What is late by the calendar, and by age."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shippyard.backup.late import Expected, Loss, drill_late, how_late, loss_now, promised_too_much
+from shippyard.backup.late import Expected, drill_late, how_late, promised_too_much
 from shippyard.backup.model import Backup, BackupState
 from shippyard.calendar.due import parse_schedule
 
@@ -111,14 +111,6 @@ def test_a_drill_may_wait_for_others_of_the_same_hour() -> None:
     assert drill_late(MONTHLY, None, noon, may_take_s=6 * HOUR_S) is None
     new = replace(MONTHLY, watched_since=NOW - timedelta(hours=1))
     assert drill_late(new, None, NOW, may_take_s=1) is None
-
-
-def test_all_since_the_newest_dump_would_be_lost_and_with_the_machine_since_its_copy() -> None:
-    copied = replace(made(33.7), replicated_at=NOW)
-    dumps = [made(-1), made(1, "failed"), TONIGHTS, copied]
-    lost = loss_now(dumps, NOW)
-    assert (lost.cluster_s, lost.machine_s) == pytest.approx((9.7 * HOUR_S, 33.7 * HOUR_S))
-    assert loss_now([], NOW) == Loss(None, None)
 
 
 def test_a_calendar_that_is_slower_than_the_promise_is_said_to_be() -> None:
