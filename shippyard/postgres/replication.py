@@ -112,8 +112,7 @@ class ReplicationSession:
         """
         if timeline == 1:
             return ""
-        content = self._one(f"TIMELINE_HISTORY {timeline}")[1]
-        return content.decode() if isinstance(content, bytes) else str(content)
+        return str(self._one(f"TIMELINE_HISTORY {timeline}")[1])
 
     def can_stream(self, lsn: str, timeline: int) -> bool:
         """Whether the server still has its WAL from `lsn` on. The session is of no use afterwards.
@@ -129,13 +128,14 @@ class ReplicationSession:
         connection.nonblocking = 1
         deadline = time.monotonic() + PROBE_S
         while (left_s := deadline - time.monotonic()) > 0:
-            select.select([connection.socket], [], [], left_s)
-            connection.consume_input()
             size, data = connection.get_copy_data(1)
             if size < 0:
                 return _is_there(connection.get_result())
             if size > 0 and bytes(data[:1]) == b"w":
                 return True
+            if size == 0:
+                select.select([connection.socket], [], [], left_s)
+                connection.consume_input()
         return True
 
     def _one(self, command: LiteralString, *names: str) -> tuple[Any, ...]:
@@ -145,7 +145,8 @@ class ReplicationSession:
             row = cursor.fetchone() if cursor.description else ()
         except psycopg.Error as error:
             raise QueryFailed(one_line(error), error.sqlstate) from None
-        return row or ()
+        # Outside a database there is no encoding, and text comes as bytes.
+        return tuple(v.decode() if isinstance(v, bytes) else v for v in row or ())
 
 
 @contextlib.contextmanager

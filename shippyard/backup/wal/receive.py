@@ -159,8 +159,8 @@ class Receiver:
         begin = begin_at(server, self._intake.needed(self._segment_bytes), held)
         if begin is None:
             return None
-        lsn = format_lsn(begin.begins(self._segment_bytes))
-        if session.can_stream(lsn, begin.timeline):
+        lsn = begin.begins(self._segment_bytes)
+        if lsn >= server.flushed or session.can_stream(format_lsn(lsn), begin.timeline):
             return begin
         return self._skip(begin, slot, server)
 
