@@ -1,9 +1,10 @@
 """Owns looking each minute whether backups and drills are late, and saying so.
 
-It also notes the time for `clockwatch`. What late means is `late`'s business; who calls it each
-minute, and who is told, is not known here.
+It also notes the time for `clockwatch`. What late means is `late`'s business; who is told is not
+known here.
 """
 
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -11,6 +12,7 @@ from itertools import chain
 from typing import Any, Literal
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from shippyard.backup.catalog import Catalog
 from shippyard.backup.clockwatch import Clockwatch
@@ -23,9 +25,12 @@ from shippyard.backup.model import Backup, Kind, kinds_of, subject_of_cluster
 from shippyard.calendar.due import Schedule, parse_schedule
 from shippyard.config.models import Config, Database
 from shippyard.host.clock import Clock
+from shippyard.postgres.session import one_line
 from shippyard.state.database import State
 from shippyard.state.notes import Notes
 
+EVERY_S = 60.0
+JOIN_S = 3.0
 LATE = "backup_late"
 NOTE = "expected_since"
 
@@ -36,7 +41,9 @@ log = structlog.get_logger(__name__)
 
 
 class Lateness:
-    """Says of every subject whether its backups and drills come.
+    """Says of every subject whether its backups and drills come, from a thread of its own.
+
+    Stopping twice, or before starting, is fine.
 
     Raises:
         BadSchedule: a schedule can't be read.
@@ -50,6 +57,7 @@ class Lateness:
         clock: Clock,
         tell: Tell,
         last_drill: LastDrill = lambda _: None,
+        beat: Callable[[], None] = lambda: None,
     ) -> None:
         self._config = config
         self._catalog = Catalog(state)
@@ -58,13 +66,29 @@ class Lateness:
         self._clockwatch = Clockwatch(self._notes)
         self._tell = tell
         self._last_drill = last_drill
+        self._beat = beat
+        self._clock = clock
+        self._stopping = threading.Event()
+        self._thread: threading.Thread | None = None
         self._up_since = clock.now()
         self._schedules = _schedules(config)
         self._drills = _parsed(config, config.backup.drill.schedule)
         self._subjects = _subjects(config)
 
+    def start(self) -> None:
+        """Begin to look."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._turn, name="lateness", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Look no more."""
+        self._stopping.set()
+        if self._thread is not None:
+            self._thread.join(JOIN_S)
+
     def look(self, now: datetime) -> None:
-        """One look at everything. Called each minute; errors of the state pass through."""
+        """One look at everything. Errors of the state pass through."""
         self._clockwatch.look(now)
         watched = self._watched(now)
         history = self._history()
@@ -72,6 +96,15 @@ class Lateness:
         for subject in self._subjects:
             problems = self._problems(subject, history[subject], watched, unseen, now)
             self._say(subject, list(problems))
+
+    def _turn(self) -> None:
+        while not self._stopping.is_set():
+            self._beat()
+            try:
+                self.look(self._clock.now())
+            except (SQLAlchemyError, OSError) as error:
+                log.warning("lateness.not_looked", reason=one_line(error))
+            self._stopping.wait(EVERY_S)
 
     def _problems(
         self,

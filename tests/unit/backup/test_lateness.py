@@ -11,7 +11,7 @@ from shippyard.backup.lateness import LATE, Lateness
 from shippyard.backup.model import Backup, Kind
 from shippyard.config.models import Config
 from shippyard.state.database import State
-from tests.conftest import FakeClock
+from tests.conftest import Eventually, FakeClock
 
 DAY_S = 86_400.0
 
@@ -121,3 +121,14 @@ def test_drills_are_late_too(tmp_path: Path, state: State, clock: FakeClock) -> 
     clock.advance(2.5 * DAY_S)
     summary = watch.look()[LATE, "cms"].summary
     assert "the drill of 2026-03-06 04:00Z was missed (never)" in str(summary)
+
+
+def test_it_looks_by_itself_and_stops_at_any_time(watch: Watch, eventually: Eventually) -> None:
+    watch.lateness.start()
+    watch.lateness.start()
+    eventually(lambda: len(watch.told) == 2)
+    watch.lateness.stop()
+    watch.lateness.stop()
+    never = Lateness(watch.config, state=watch.state, clock=watch.clock, tell=watch.told.append)
+    never.stop()
+    assert len(watch.told) == 2
