@@ -155,7 +155,8 @@ class Dump(Model):
 class ClusterBackup(Model):
     """Base backups and WAL of one cluster, by its name in `databases`.
 
-    `engine` makes base backups. `wal` says how WAL arrives: `stream` by `shippyard wal receive`,
+    `engine` makes base backups; another one than ours knows the server as `stanza`, and is run as
+    `engine_program` (its usual name when not set) with `engine_config`. `wal` says how WAL arrives: `stream` by `shippyard wal receive`,
     `archive` by archive_command and `shippyard wal push`. `replication` is the role with the
     REPLICATION attribute. `canary` may write one row to the cluster's first database, by which
     drills measure what would be lost. `synchronous` asks for no loss at all; it needs a second
@@ -174,6 +175,7 @@ class ClusterBackup(Model):
     second_receiver: str | None = None
     stanza: str | None = None
     engine_config: Path | None = None
+    engine_program: str | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> "ClusterBackup":

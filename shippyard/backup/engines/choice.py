@@ -4,9 +4,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from shippyard.backup.engines.engine import Engine, EngineFailed
+from shippyard.backup.engines.barman import Barman
+from shippyard.backup.engines.engine import Engine
+from shippyard.backup.engines.external import ExternalEngine
 from shippyard.backup.engines.pg_basebackup import BaseEngine
 from shippyard.backup.engines.pg_dump import DumpEngine
+from shippyard.backup.engines.pgbackrest import PgBackRest
+from shippyard.backup.engines.repository import Repository
 from shippyard.backup.manifest import Manifest
 from shippyard.backup.model import Kind
 from shippyard.config.models import ClusterBackup, Config
@@ -56,4 +60,18 @@ def engine_for(
     settings = config.backup.clusters.get(cluster, ClusterBackup())
     if settings.engine == "postgres":
         return BaseEngine(target, settings, config, processes, clock, parent=parent())
-    raise EngineFailed(f"base backups of {cluster}: no engine {settings.engine} in this version")
+    repository = repository_of(settings, config, processes)
+    return ExternalEngine(repository, target, incremental=parent() is not None)
+
+
+def repository_of(settings: ClusterBackup, config: Config, processes: Processes) -> Repository:
+    """Where another engine keeps a cluster's base backups and WAL."""
+    assert settings.stanza is not None, "the configuration refuses another engine without stanza"
+    kind = PgBackRest if settings.engine == "pgbackrest" else Barman
+    return kind(
+        stanza=settings.stanza,
+        processes=processes,
+        timeout_s=config.backup.timeout_s,
+        config=settings.engine_config,
+        program=settings.engine_program or settings.engine,
+    )

@@ -34,7 +34,10 @@ class Held:
 class Repository(Protocol):
     """Where another engine keeps base backups and WAL of one server."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The engine's own name."""
+        ...
 
     def version(self) -> str:
         """The engine's version.
