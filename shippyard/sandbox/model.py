@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -30,10 +31,16 @@ class Recovery:
 
 @dataclass(frozen=True)
 class Started:
-    """How a sandbox came up. `differs` says what is not as in production, one line each."""
+    """How a sandbox came up. `differs` says what is not as in production, one line each.
+
+    `replayed_s` is how long it took until WAL had been replayed, None when there was none;
+    `last_transaction_at` when the last transaction in it had been committed.
+    """
 
     elapsed_s: float
     differs: tuple[str, ...] = ()
+    replayed_s: float | None = None
+    last_transaction_at: datetime | None = None
 
 
 class Sandbox(Protocol):

@@ -123,13 +123,18 @@ class LocalSandbox:
             undo.callback(self._server.stop, keep_files=False)
             try:
                 differs = self._confine(recovery or Recovery(), settings or {})
-                self._run_server(on_tick)
+                replayed = self._run_server(on_tick)
             except SandboxFailed as error:
                 raise self._better(error) from None
             except (OSError, ProcessesStopped) as error:
                 raise SandboxFailed(f"the sandbox was not started: {error}") from None
             undo.pop_all()
-        return Started(self._clock.monotonic() - begun, differs + self._more_differs)
+        return Started(
+            self._clock.monotonic() - begun,
+            differs + self._more_differs,
+            replayed - begun if replayed else None,
+            self._server.last_transaction_at(),
+        )
 
     def target(self, dbname: str, user: str = SUPERUSER) -> Target:
         """How to reach a database in it."""
@@ -167,11 +172,11 @@ class LocalSandbox:
         self._give()
         return (*conf.differs, *jail.lacking())
 
-    def _run_server(self, on_tick: Callable[[], None] | None) -> None:
+    def _run_server(self, on_tick: Callable[[], None] | None) -> float | None:
         pid = self._server.start(self._argv())
         started = record.started_at(pid)
         record.write(self._folder, record.Record(str(self._socket_dir), pid, started))
-        self._server.wait_ready(self._settings.start_timeout_s, lambda: self._tick(on_tick))
+        return self._server.wait_ready(self._settings.start_timeout_s, lambda: self._tick(on_tick))
 
     def _argv(self) -> list[str]:
         writable = [self.data_dir, self.tablespace_dir, self.spool_dir, self._socket_dir]

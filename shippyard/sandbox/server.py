@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import re
 import signal
 import threading
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
@@ -18,6 +20,8 @@ IMMEDIATE_STOP_S = 5.0
 LOG_TAIL_BYTES = 16 * 1024
 READY = "ready"
 _STATUS_LINE = 7
+_REDO_DONE = b"redo done at"
+_LAST_TRANSACTION = re.compile(r"last completed transaction was at log time (\S+ \S+)\+00")
 _GRAVE = ("FATAL:", "PANIC:", "ERROR:")
 _MORE = ("DETAIL:", "HINT:")
 
@@ -50,14 +54,19 @@ class Server:
         self._child = self._running.enter_context(self._processes.start(argv, stderr=said))
         return self._child.pid
 
-    def wait_ready(self, timeout_s: float, on_tick: Callable[[], None]) -> None:
+    def wait_ready(self, timeout_s: float, on_tick: Callable[[], None]) -> float | None:
         """Wait until it reads and writes; `on_tick` may raise to give up.
+
+        Gives the moment at which WAL had been replayed, None if none was.
 
         Raises:
             SandboxFailed: it ended, or was not ready in time.
         """
         pause, deadline = threading.Event(), self._clock.monotonic() + timeout_s
+        replayed: float | None = None
         while self._status() != READY:
+            if replayed is None and self._has_replayed():
+                replayed = self._clock.monotonic()
             if self.pid is None:
                 raise SandboxFailed(f"PostgreSQL did not start in the sandbox: {self.complaint()}")
             if self._clock.monotonic() > deadline:
@@ -67,6 +76,14 @@ class Server:
                 )
             on_tick()
             pause.wait(POLL_S)
+        return replayed
+
+    def last_transaction_at(self) -> datetime | None:
+        """When the last transaction that was replayed had been committed; None if none was."""
+        with contextlib.suppress(OSError, ValueError), self._log_file.open("rb") as file:
+            if found := _LAST_TRANSACTION.search(_tail(file)):
+                return datetime.fromisoformat(found.group(1)).replace(tzinfo=UTC)
+        return None
 
     def kill(self) -> None:
         """End it at once, from any thread."""
@@ -104,6 +121,11 @@ class Server:
         if pid := self.pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
+
+    def _has_replayed(self) -> bool:
+        with contextlib.suppress(OSError), self._log_file.open("rb") as file:
+            return _REDO_DONE in _tail(file).encode()
+        return False
 
     def _status(self) -> str:
         """The word by which the server says how far it is, as pg_ctl reads it."""

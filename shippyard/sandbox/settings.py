@@ -46,6 +46,7 @@ SCRATCH = {
     "log_destination": "stderr",
     "log_line_prefix": "",
     "log_min_messages": "warning",
+    "log_timezone": "UTC",
     "lc_messages": "C",
 }
 SINCE = {
@@ -131,7 +132,9 @@ def told(given: Given) -> Told:
     Raises:
         ValueError: a recovery setting that could reach out.
     """
-    refused = sorted(name for name in given.recovery if not RECOVERY.fullmatch(name))
+    refused = sorted(
+        n for n, value in given.recovery.items() if value and not RECOVERY.fullmatch(n)
+    )
     if refused:
         raise ValueError(f"{refused[0]} is not for a sandbox: it could reach out")
     wanted = _libraries(given.production.get(PRELOAD, ""))

@@ -56,12 +56,8 @@ class Fetching(Protocol):
         """A local folder equal to the published one."""
         ...
 
-
-class Lateness(Protocol):
-    """Until when what is off the machine, or here, holds everything; None when unknown."""
-
-    def machine(self, subject: str) -> datetime | None:
-        """What would be left if the machine were lost."""
+    def manifest(self, backup_id: str) -> Manifest:
+        """The manifest of a copy."""
         ...
 
 
@@ -90,8 +86,8 @@ class Work:
     findings: Findings
     progress: Progress
     deadline: float
+    started_at: datetime
     expected_s: Mapping[str, float] = field(default_factory=dict)
-    started_at: datetime | None = None
 
     @property
     def left_s(self) -> float:

@@ -7,11 +7,8 @@ the server helps nobody.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
 
 from shippyard.config.models import Criticality
-
-Severity = Literal["page", "ticket"]
 
 MINUTE_S = 60.0
 HOUR_S = 60 * MINUTE_S
@@ -36,39 +33,29 @@ OBJECTIVES: Mapping[Criticality, Objective] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True)
-class Broken:
-    """A promise that is broken, or soon will be."""
-
-    summary: str
-    severity: Severity
-
-
 def strictest(criticalities: Iterable[Criticality]) -> Objective:
     """The objective of a cluster: that of its most critical database."""
     return min((OBJECTIVES[each] for each in criticalities), key=lambda each: each.rpo_s)
 
 
-def judge_loss(loss_s: float | None, objective: Objective, of: str = "machine") -> Broken | None:
-    """Whether too much would be lost; None while it is less than half of what may be."""
+def judge_loss(loss_s: float | None, objective: Objective, of: str = "machine") -> str | None:
+    """What to say when too much would be lost; None while it is less than half of what may be."""
     if loss_s is None or loss_s < objective.rpo_s * WARN_RATIO:
         return None
     soon = "" if loss_s > objective.rpo_s else ", soon too much"
-    return Broken(
+    return (
         f"losing the {of} now would lose {said(loss_s)}{soon}; "
-        f"at most {said(objective.rpo_s)} is promised",
-        "page",
+        f"at most {said(objective.rpo_s)} is promised"
     )
 
 
-def judge_time(forecast_s: float | None, objective: Objective) -> Broken | None:
-    """Whether a restore would take too long; None while it would not, or nobody knows."""
+def judge_time(forecast_s: float | None, objective: Objective) -> str | None:
+    """What to say when a restore would take too long; None while it would not, or nobody knows."""
     if forecast_s is None or forecast_s <= objective.rto_s:
         return None
-    return Broken(
+    return (
         f"a restore would take about {said(forecast_s)}; "
-        f"at most {said(objective.rto_s)} is promised",
-        "page",
+        f"at most {said(objective.rto_s)} is promised"
     )
 
 

@@ -5,6 +5,7 @@ import click
 from shippyard.cli.ctl.alerts import alerts
 from shippyard.cli.ctl.asking import Asking, asks
 from shippyard.cli.ctl.backup import backup
+from shippyard.cli.ctl.drill import drill
 from shippyard.cli.ctl.health import health
 from shippyard.cli.ctl.jobs import jobs
 from shippyard.cli.ctl.migrate import migrate
@@ -27,5 +28,5 @@ def ctl(_: Asking) -> None:
     """
 
 
-for command in (alerts, backup, health, jobs, migrate, status):
+for command in (alerts, backup, drill, health, jobs, migrate, status):
     ctl.add_command(command)
