@@ -135,8 +135,8 @@ class BaseEngine:
         method = f"sha256, full decode, {FILE_NAME}, WAL records"
         names = [entry.name for entry in files]
         with tempfile.TemporaryDirectory(prefix=".wal-", dir=folder.parent) as scratch:
-            walk = Walk(folder, WalOnly(Path(scratch)), jobs=self._jobs, breathe=self._breathe)
             try:
+                walk = Walk(folder, WalOnly(Path(scratch)), jobs=self._jobs, breathe=self._breathe)
                 walked, problems = walk.run(names)
             except (BaseUnusable, BaseManifestUnusable, TarballUnusable) as error:
                 return method, [str(error)]
