@@ -124,7 +124,8 @@ class OffsiteCopies:
             with contextlib.suppress(OffsiteStopped, _Busy), self._alone("the service"):
                 self._keep_daily()
                 self._copy_due()
-        self._say_well()
+        if not self._stopping.is_set():
+            self._say_well()
         self.show()
 
     def replicate(self, backup_id: str, progress: Progress = lambda _: None) -> Copy:

@@ -96,7 +96,7 @@ def unseal(data: bytes, name: str, trusted: Collection[str], identities: Identit
         OffsiteFailed: damaged.
     """
     header = header_of(data, name, trusted)
-    stored = data[data.index(b"\n") + 1 :]
+    stored = data.partition(b"\n")[2]
     if _hash(stored) != header.stored_sha256:
         raise OffsiteFailed(f"{name} was changed or cut since it was stored")
     content = _decompress(identities.decrypt(stored, header.key_ids, name), header)
