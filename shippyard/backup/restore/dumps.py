@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from shippyard.backup.manifest import Manifest, TableContent
+from shippyard.backup.model import LOGICAL
 from shippyard.backup.restore.archive import Progress, RestoreFailed, server_major
 from shippyard.backup.restore.assess import (
     Assessment,
@@ -20,7 +21,7 @@ from shippyard.backup.restore.handback import Handback, after_dump, after_part, 
 from shippyard.backup.restore.logical import Restored, restore_dump, tools_to_restore
 from shippyard.backup.restore.place import Found, look_at, maintenance_of, refuse_taken
 from shippyard.backup.restore.point import PointUnreachable
-from shippyard.backup.restore.shelf import Shelved
+from shippyard.backup.restore.shelf import Shelved, strangers
 from shippyard.postgres.session import QueryFailed, Unreachable, session
 from shippyard.postgres.target import Target
 from shippyard.postgres.tools import ToolsMissing
@@ -94,12 +95,12 @@ class IntoDatabase:
         means, now = self._means, self._means.clock.now()
         try:
             subject = subject_for(wanted, shelved.manifests)
-            mine = shelved.of(subject, ("dump", "schema"))
-            named = [manifest for manifest in mine if manifest.id == wanted.backup_id]
-            chosen = named[0] if named else choose_dump(mine, wanted)
+            mine = shelved.of(subject, LOGICAL)
+            chosen = _chosen(mine, wanted)
         except PointUnreachable as error:
-            every = shelved.of(None, ("dump", "schema"))
-            return Situation(now, every, shelved.unusable, why_none=str(error))
+            every = shelved.of(None, LOGICAL)
+            why = f"{error}{strangers(shelved)}"
+            return Situation(now, every, shelved.unusable, why_none=why)
         seen = Situation(now, mine, shelved.unusable, chosen=chosen)
         return replace(seen, forecast_s=None if wanted.only else means.forecast(chosen))
 
@@ -156,6 +157,24 @@ class IntoDatabase:
             rows = opened.query(_DATA_DIR)
         folder = Path(rows[0]["setting"]) if rows and rows[0]["setting"] else None
         return shutil.disk_usage(folder).free if folder and folder.is_dir() else None
+
+
+def name_before(wanted: Wanted, shelved: Shelved) -> str:
+    """What the database was called whose dump would be restored.
+
+    Raises:
+        RestoreFailed: no dump would be.
+    """
+    try:
+        subject = subject_for(wanted, shelved.manifests)
+        return _chosen(shelved.of(subject, LOGICAL), wanted).source.dbname
+    except PointUnreachable as error:
+        raise RestoreFailed(f"{error}{strangers(shelved)}") from None
+
+
+def _chosen(mine: list[Manifest], wanted: Wanted) -> Manifest:
+    named = [manifest for manifest in mine if manifest.id == wanted.backup_id]
+    return named[0] if named else choose_dump(mine, wanted)
 
 
 def writes(target: Target) -> bool:

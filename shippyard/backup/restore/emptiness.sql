@@ -1,7 +1,7 @@
 -- What somebody made in this database, as a person would name it; system objects and what an
 -- extension brought are left out. At most a few are listed, all are counted.
 WITH made AS (
-    SELECT 1 AS rank,
+    SELECT CASE WHEN c.relkind = 'S' THEN 2 ELSE 1 END AS rank,
            CASE c.relkind
                WHEN 'v' THEN 'view' WHEN 'm' THEN 'materialized view' WHEN 'S' THEN 'sequence'
                WHEN 'f' THEN 'foreign table' ELSE 'table'

@@ -243,7 +243,9 @@ class _Work:
         return archive.load(hands, task, self.progress)
 
     def _say_left_out(self, file: Path, chosen: Chosen) -> None:
-        if chosen.keys:
+        if chosen.keys and self.only and self.only.into_schema:
+            self.notes.append(f"foreign keys left out: {', '.join(k.text for k in chosen.keys)}")
+        elif chosen.keys:
             hands = self.hands
             said = archive.statements_for(hands.processes, hands.tools, file, chosen.keys)
             self.notes.extend(f"add the foreign key yourself: {key}" for key in _keys_in(said))

@@ -191,3 +191,14 @@ def _key_of(folder: Path) -> str | None:
 def _signer_of(folder: Path) -> str | None:
     key = _key_of(folder)
     return key_id_of(key) if key else None
+
+
+def strangers(shelved: Shelved) -> str:
+    """Who signed what can't be restored, as the end of a refusal that it may be the reason of."""
+    keys = sorted({each.key_id for each in shelved.unusable if each.key_id})
+    if not keys:
+        return ""
+    return (
+        f"; {len(shelved.unusable)} backups are signed by {', '.join(keys)}, which is not trusted "
+        f"here: if you know that key, say --trust {keys[0]}"
+    )

@@ -33,15 +33,20 @@ class StoreShelf:
         except OffsiteFailed as error:
             raise NothingHere(str(error)) from None
         for copy in copies:
-            try:
-                if copy.problem:
-                    raise OffsiteFailed(copy.problem)
-                manifests.append(self._offsite.manifest(copy.backup_id))
-            except OffsiteFailed as error:
-                key_id = _named_in(str(error))
-                unusable.append(Unusable(copy.database, copy.backup_id, str(error), key_id))
+            found = copy.problem or self._manifest(copy.backup_id)
+            if isinstance(found, Manifest):
+                manifests.append(found)
+            else:
+                unusable.append(Unusable(copy.database, copy.backup_id, found, _named_in(found)))
         manifests.sort(key=lambda manifest: manifest.started_at)
         return Shelved(tuple(manifests), tuple(unusable))
+
+    def _manifest(self, backup_id: str) -> Manifest | str:
+        """The copy's manifest, or why it can't be had."""
+        try:
+            return self._offsite.manifest(backup_id)
+        except OffsiteFailed as error:
+            return str(error)
 
     def folder(self, manifest: Manifest, scratch: Path | None) -> Path:
         """See `Shelf`."""

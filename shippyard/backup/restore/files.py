@@ -1,0 +1,315 @@
+"""Owns restoring base backups and WAL into a data folder, as one course: look to hand back."""
+
+import shutil
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from shippyard.backup.lock import Busy, exclusive
+from shippyard.backup.manifest import Environment, Manifest
+from shippyard.backup.restore.archive import Progress, RestoreFailed, RestoreInterrupted
+from shippyard.backup.restore.assess import Assessment, Situation, Wanted, subject_for
+from shippyard.backup.restore.bringup import Bench, Bringup, Recovered
+from shippyard.backup.restore.compare import environment_differences
+from shippyard.backup.restore.course import Done, Means
+from shippyard.backup.restore.coverage import kept_of
+from shippyard.backup.restore.dumps import writes
+from shippyard.backup.restore.feeder import Fed, WalFeeder
+from shippyard.backup.restore.handback import after_files
+from shippyard.backup.restore.line import HistoryUnusable
+from shippyard.backup.restore.physical import (
+    BaseFiles,
+    LaidOut,
+    RestoreRefused,
+    WalUnusable,
+    lay_out,
+    recovery_settings,
+)
+from shippyard.backup.restore.plan import Plan, plan_recovery
+from shippyard.backup.restore.point import PointInvalid, PointUnreachable, choose_base
+from shippyard.backup.restore.shelf import NothingHere, Shelved, strangers
+from shippyard.backup.source import environment_of
+from shippyard.backup.wal.names import format_lsn
+from shippyard.host.accounts import account_for_postgres
+from shippyard.host.process import ProcessesStopped
+from shippyard.postgres.session import QueryFailed, Unreachable, one_line, session
+from shippyard.postgres.target import Target
+from shippyard.postgres.tools import Tools, installed_tools
+from shippyard.postgres.writing import quoted_name, writing_session
+
+NAMED = 5
+CHAIN_MAX = 1000
+_SUBSCRIPTIONS = (
+    "SELECT s.subname AS name, d.datname AS dbname FROM pg_subscription s"
+    " JOIN pg_database d ON d.oid = s.subdbid WHERE s.subenabled ORDER BY 1, 2"
+)
+REFUSALS = (
+    PointUnreachable,
+    PointInvalid,
+    HistoryUnusable,
+    WalUnusable,
+    RestoreRefused,
+    NothingHere,
+)
+
+
+class IntoFolder:
+    """An empty folder that becomes a data folder. `watched` is where its server is to answer."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        means: Means,
+        *,
+        tablespaces: Path | None = None,
+        watched: Target | None = None,
+    ) -> None:
+        self._data_dir = data_dir
+        self._means = means
+        self._tablespaces = tablespaces or data_dir.with_name(f"{data_dir.name}.tablespaces")
+        self._watched = watched
+        self._plan: Plan | None = None
+        self._chain: tuple[Manifest, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """See `Place`."""
+        return str(self._data_dir)
+
+    @property
+    def address(self) -> str:
+        """See `Place`."""
+        return str(self._data_dir)
+
+    def look(self, wanted: Wanted, shelved: Shelved) -> Situation:
+        """See `Place`."""
+        state = _said(self._data_dir)
+        bases = shelved.of(wanted.subject, ("base",))
+        seen = Situation(self._means.clock.now(), bases, shelved.unusable, target_state=state)
+        seen = replace(seen, free_bytes=_free(self._data_dir))
+        try:
+            seen = self._choose(wanted, shelved, seen)
+            assert seen.chosen is not None, "a base"
+            self._tools(seen.chosen)
+        except REFUSALS as error:
+            return replace(seen, why_none=f"{error}{strangers(shelved)}")
+        except RestoreFailed as error:
+            return replace(seen, in_the_way=str(error))
+        if there := _content(self._data_dir):
+            refused = f"{self._data_dir} is not empty: it holds {there}; name an empty folder"
+            return replace(seen, in_the_way=refused)
+        return seen
+
+    def restore(self, assessment: Assessment, progress: Progress) -> Done:
+        """See `Place`."""
+        assert self._plan is not None, "looked at before"
+        assert assessment.chosen == self._chain[-1], "looked at for this very restore"
+        lock = self._data_dir.with_name(f".{self._data_dir.name}.restore.lock")
+        try:
+            self._data_dir.parent.mkdir(parents=True, exist_ok=True)
+            with exclusive(lock, "restoring"):
+                return self._restore(self._plan, progress)
+        except Busy as busy:
+            raise RestoreFailed(
+                f"a restore into {self._data_dir} is under way ({busy}); wait for its end"
+            ) from None
+        except (RestoreInterrupted, ProcessesStopped, KeyboardInterrupt):
+            raise RestoreInterrupted(f"stopped; {self._left()}") from None
+        except REFUSALS as error:
+            raise RestoreFailed(f"{one_line(error)}; {self._left()}") from None
+        except (RestoreFailed, Unreachable, QueryFailed, OSError) as error:
+            raise RestoreFailed(f"{one_line(error)}; {self._left()}") from None
+        finally:
+            lock.unlink(missing_ok=True)
+
+    def answers(self) -> bool:
+        """See `Place`: it was seen to write before it was stopped, unless it is watched."""
+        return self._watched is None or writes(self._watched)
+
+    def _choose(self, wanted: Wanted, shelved: Shelved, seen: Situation) -> Situation:
+        subject = subject_for(wanted, shelved.manifests)
+        bases = shelved.of(subject, ("base",))
+        source = self._means.shelf.wal(subject)
+        named = [base for base in bases if base.id == wanted.backup_id]
+        chosen = named[0] if named else choose_base(bases, wanted.point, kept_of(source))
+        seen = replace(seen, backups=bases, chosen=chosen)
+        self._chain = _chain_of(chosen, bases)
+        self._plan = plan_recovery(chosen, source, wanted.point)
+        return replace(seen, coverage=self._plan.coverage, forecast_s=self._means.forecast(chosen))
+
+    def _tools(self, base: Manifest) -> Tools:
+        """The server's own programs: files of one major are for that major alone."""
+        wanted = int(base.source.server_version.split(".")[0])
+        found = installed_tools(self._means.processes, self._means.tools_dirs, program="postgres")
+        fit = [tools for tools in found if tools.major == wanted]
+        if not fit:
+            have = ", ".join(str(tools.major) for tools in found) or "none"
+            raise RestoreFailed(
+                f"{base.id} is of PostgreSQL {wanted} and there is no server of that major here "
+                f"(found: {have}); install postgresql-{wanted}"
+            )
+        return fit[0]
+
+    def _restore(self, plan: Plan, progress: Progress) -> Done:
+        means, clock = self._means, self._means.clock
+        account, tools = account_for_postgres(), self._tools(self._chain[-1])
+        bench = Bench(self._data_dir, account)
+        began = clock.monotonic()
+        files = self._fetched(progress)
+        fetched = clock.monotonic()
+        with bench.made():
+            laid = self._laid_out(files, tools, account, progress)
+            unpacked = clock.monotonic()
+            superuser = _superuser(self._chain[-1])
+            bringup = Bringup(
+                laid, bench, tools, account, superuser, means.processes, clock, means.timeout_s
+            )
+            done = self._recover(bringup, plan, progress)
+        done.phases.update(fetch=fetched - began, unpack=unpacked - fetched)
+        return done
+
+    def _fetched(self, progress: Progress) -> BaseFiles:
+        folders = []
+        for manifest in self._chain:
+            progress({"phase": "fetching", "message": manifest.id})
+            folders.append(self._means.shelf.folder(manifest, self._means.scratch))
+        return BaseFiles(tuple(folders), self._chain)
+
+    def _laid_out(
+        self, files: BaseFiles, tools: Tools, account: str | None, progress: Progress
+    ) -> LaidOut:
+        def on_size(size_bytes: int) -> None:
+            progress({"phase": "unpacking", "size_bytes": size_bytes})
+
+        return lay_out(
+            files,
+            self._data_dir,
+            self._tablespaces,
+            processes=self._means.processes,
+            tools=tools,
+            account=account,
+            jobs=self._means.jobs,
+            on_size=on_size,
+            timeout_s=self._means.timeout_s,
+        )
+
+    def _recover(self, bringup: Bringup, plan: Plan, progress: Progress) -> Done:
+        source = self._means.shelf.wal(self._chain[-1].database)
+        settings = recovery_settings(plan.point, bringup.bench.spool)
+        with ExitStack() as undo:
+            feeder = undo.enter_context(
+                WalFeeder(source, bringup.bench.spool, plan, bringup.laid, account=bringup.account)
+            )
+
+            def tick() -> None:
+                total = max(0, plan.last - plan.first + 1)
+                message = f"{feeder.segments} of {total} WAL segments"
+                progress({"phase": "replaying", "message": message})
+
+            try:
+                recovered = undo.enter_context(bringup.recovered(settings, tick))
+            except RestoreFailed as error:
+                raise RestoreFailed(feeder.refused or str(error)) from None
+            fed = feeder.check()
+            progress({"phase": "comparing"})
+            return self._looked_at(bringup, recovered, fed)
+
+    def _looked_at(self, bringup: Bringup, recovered: Recovered, fed: Fed) -> Done:
+        """What came of it, while it runs."""
+        if not writes(recovered.target):
+            raise RestoreFailed("the restored cluster does not take writes")
+        notes = _disable_subscriptions(recovered.target)
+        if not bringup.laid.has_settings:
+            notes.append("postgresql.conf was kept outside of the data folder and is not in it")
+        if bringup.laid.tablespaces:
+            places = ", ".join(f"{oid} in {p}" for oid, p in bringup.laid.tablespaces.items())
+            notes.append(f"tablespaces have places of their own: {places}")
+        with session(recovered.target, "restore-compare") as opened:
+            here = environment_of(opened)
+        base = self._chain[-1]
+        wanted = Environment(roles=base.environment.roles if base.environment else {})
+        ended = format_lsn(fed.ended) if fed.ended is not None else "the end of the base backup"
+        last = f", last commit {recovered.last_at.isoformat()}" if recovered.last_at else ""
+        major = bringup.tools.major
+        return Done(
+            handback=after_files(self._data_dir, bringup.account, major, notes),
+            compared="every file with the server's own manifest, where WAL ended, that it writes",
+            surroundings=tuple(environment_differences(wanted, replace(here), "", "")),
+            notes=tuple(notes),
+            reached=f"{ended}{last}, {fed.segments} WAL files replayed",
+            phases={"replay": recovered.server_s},
+        )
+
+    def _left(self) -> str:
+        """What a person finds in the folder now."""
+        bench = Bench(self._data_dir, None).folder
+        there = _content(self._data_dir)
+        log = f"; its log is in {bench}" if (bench / "server.log").is_file() else ""
+        if not there:
+            return f"{self._data_dir} is empty as before{log}"
+        return (
+            f"{self._data_dir} holds files that are not whole: empty it and {self._tablespaces} "
+            f"before the next try{log}"
+        )
+
+
+def _chain_of(base: Manifest, bases: Sequence[Manifest]) -> tuple[Manifest, ...]:
+    """The backup and what it was made on, oldest first.
+
+    Raises:
+        PointUnreachable: a parent isn't here.
+    """
+    by_id = {each.id: each for each in bases}
+    chain = [base]
+    while (parent := chain[0].parent) and len(chain) < CHAIN_MAX:
+        if parent not in by_id:
+            raise PointUnreachable(
+                f"{chain[0].id} needs {parent}, which is not here; choose another with --backup"
+            )
+        chain.insert(0, by_id[parent])
+    return tuple(chain)
+
+
+def _disable_subscriptions(target: Target) -> list[str]:
+    """Keep restored subscriptions from using up production's slots when the server starts."""
+    with session(target, "restore") as opened:
+        found = opened.query(_SUBSCRIPTIONS)
+    notes = []
+    for row in found:
+        name = quoted_name(row["name"])
+        with writing_session(replace(target, dbname=row["dbname"]), "restore") as opened:
+            opened.query(f"ALTER SUBSCRIPTION {name} DISABLE")
+        notes.append(
+            f"subscription {row['name']} in {row['dbname']} is disabled; when it may follow "
+            f"again: ALTER SUBSCRIPTION {name} ENABLE"
+        )
+    return notes
+
+
+def _superuser(base: Manifest) -> str:
+    """A role that may do everything in the restored cluster."""
+    roles = base.environment.roles if base.environment else {}
+    supers = sorted(role for role, may in roles.items() if "superuser" in may)
+    return "postgres" if "postgres" in supers or not supers else supers[0]
+
+
+def _said(data_dir: Path) -> str:
+    there = _content(data_dir)
+    if there:
+        return f"it holds {there}"
+    return "an empty folder" if data_dir.is_dir() else "it is not there; it will be made"
+
+
+def _content(data_dir: Path) -> str:
+    """What is in a folder, in a few words; nothing when it is empty or not there."""
+    if not data_dir.exists():
+        return ""
+    names = sorted(path.name for path in data_dir.iterdir())
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return f"{', '.join(names[:NAMED])}{more}" if names else ""
+
+
+def _free(data_dir: Path) -> int:
+    place = next(each for each in (data_dir, *data_dir.parents) if each.exists())
+    return shutil.disk_usage(place).free
