@@ -32,6 +32,7 @@ VERSION_NAME = "PG_VERSION"
 SMALL_MAX_BYTES = 64 * 1024
 
 _TABLESPACE = re.compile(rf"([0-9]+){re.escape(SUFFIX)}")
+_MARK = re.compile(r"archive_status/[0-9A-F]{24}\.done")
 _LINK = re.compile(r"pg_tblspc/([0-9]+)")
 
 Write = Callable[[memoryview], object]
@@ -157,13 +158,16 @@ class Walk:
         base = name.removeprefix("pg_wal/")
         if part.kind == "folder":
             return
-        if part.kind == "link" or not (is_segment(base) or is_history(base)):
+        # A segment that ended while it was streamed is marked, so that it isn't archived again.
+        is_mark = part.size_bytes == 0 and _MARK.fullmatch(base) is not None
+        if part.kind == "link" or not (is_segment(base) or is_history(base) or is_mark):
             raise TarballUnusable(f"{WAL} has a member {part.name!r}, which is no WAL")
         with self._sink.file(name, part.size_bytes) as write:
             for chunk in tar.content():
                 write(chunk)
                 self._breathe()
-        self._wal[base] = part.size_bytes
+        if not is_mark:
+            self._wal[base] = part.size_bytes
 
     def _learnt(self, hashes: dict[str, FileEntry]) -> Walked:
         try:
