@@ -17,6 +17,7 @@ COMMANDS = {
     "config": "shippyard.cli.config:config",
     "ctl": "shippyard.cli.ctl.group:ctl",
     "demo": "shippyard.cli.demo:demo",
+    "doctor": "shippyard.cli.doctor:doctor",
     "restore": "shippyard.cli.restore:restore",
     "run": "shippyard.cli.run:run",
     "wal": "shippyard.cli.wal:wal",

@@ -1,0 +1,68 @@
+"""`shippyard doctor`: look over a machine and its servers without the daemon."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from shippyard.cli.exits import EXIT_CODES_HELP, ExitCode, Problem
+from shippyard.cli.output import print_json
+
+if TYPE_CHECKING:
+    from shippyard.setup.doctor.finding import Finding
+
+COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+@click.command(epilog=EXIT_CODES_HELP)
+@click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    envvar="SHIPPYARD_CONFIG",
+    default=Path("/etc/shippyard/shippyard.toml"),
+    show_default=True,
+    help="The configuration file (TOML).",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print all findings as JSON.")
+def doctor(config_path: Path, *, as_json: bool) -> None:
+    """Look at all that backups and restores need, and say what to do where it is not right.
+
+    Works while the daemon is down, and changes nothing; off the machine it tries to delete a small
+    object of its own. Run it as the daemon's user, with its credentials. Ends with 1 when anything
+    fails.
+
+    \b
+    Example:
+      sudo -u shippyard SHIPPYARD_CREDENTIALS=/etc/credstore shippyard doctor
+      shippyard doctor --config config/development.toml --json
+    """
+    from shippyard.config.loading import ConfigError, load_config
+    from shippyard.host.clock import SystemClock
+    from shippyard.host.process import Processes
+    from shippyard.setup.doctor.examination import look_over, worst
+    from shippyard.setup.doctor.finding import Patient
+
+    try:
+        config = load_config(config_path)
+    except ConfigError as error:
+        raise Problem(str(error), ExitCode.USAGE) from None
+    found = []
+    for finding in look_over(Patient(config, Processes(), SystemClock())):
+        found.append(finding)
+        if not as_json:
+            _say(finding)
+    if as_json:
+        print_json({"worst": worst(found), "findings": [asdict(each) for each in found]})
+    failed = sum(each.level == "fail" for each in found)
+    if failed:
+        raise Problem(f"{failed} of {len(found)} findings must be mended", ExitCode.FAILED)
+
+
+def _say(finding: "Finding") -> None:
+    """One line each: what can be searched for, and what to do."""
+    level = click.style(f"{finding.level:4}", fg=COLOURS[finding.level])
+    subject = f" {finding.subject}" if finding.subject else ""
+    remedy = f" → {finding.remedy}" if finding.remedy and finding.level != "ok" else ""
+    click.echo(f"{level} {finding.check}{subject}: {finding.said}{remedy}")
