@@ -93,6 +93,7 @@ def shelf(
     tools: Tools,
     *,
     user: str = "postgres",
+    password: str | None = None,
     content: str = CONTENT,
     settings: Mapping[str, str] | None = None,
     **backup: Any,
@@ -105,7 +106,7 @@ def shelf(
         embedded_cluster(tools, processes, settings) as cluster,
         open_state(folder / "state") as state,
     ):
-        target = replace(cluster.target(DATABASE), user=user)
+        target = replace(cluster.target(DATABASE), user=user, password=password)
         config = _config(folder, target, tools, backup)
         service = BackupService(
             config,
