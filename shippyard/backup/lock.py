@@ -14,6 +14,9 @@ from pathlib import Path
 HOUSEKEEPING = "housekeeping"
 """What a holder says who looks for leftovers, and is gone in a moment."""
 
+UNNAMED = "an unnamed process"
+"""Who holds a lock and says nothing, as one does for a moment who comes or goes."""
+
 SAID_BYTES = 200
 TURN_PAUSE_S = 0.2
 
@@ -85,7 +88,7 @@ def _take(fd: int) -> None:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise Busy(_said(fd) or "an unnamed process") from None
+        raise Busy(_said(fd) or UNNAMED) from None
 
 
 def _said(fd: int) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from shippyard.backup.catalog import Catalog
 from shippyard.backup.engines.engine import Engine
 from shippyard.backup.layout import Layout
-from shippyard.backup.lock import HOUSEKEEPING, TURN_PAUSE_S, Busy, exclusive, in_turn
+from shippyard.backup.lock import HOUSEKEEPING, TURN_PAUSE_S, UNNAMED, Busy, exclusive, in_turn
 from shippyard.backup.model import Backup, BackupFailed
 from shippyard.backup.seal import Seal
 from shippyard.config.models import Config
@@ -29,7 +29,9 @@ from shippyard.postgres.locks import (
 )
 from shippyard.postgres.target import Target
 
-HOUSEKEEPING_TRIES = 100
+BRIEF = (HOUSEKEEPING, UNNAMED)
+"""Holders that are gone in a moment, and waited for."""
+BRIEF_TRIES = 100
 
 Progress = Callable[[Mapping[str, Any]], None]
 """Told the id, the phase and the size so far, at most about five times a second."""
@@ -102,10 +104,10 @@ def alone(shop: Workshop, order: Order, progress: Progress) -> Iterator[Locks]:
 def _entered(
     stack: contextlib.ExitStack, shop: Workshop, order: Order, progress: Progress
 ) -> Locks:
-    """Take every lock; who only looks for leftovers is waited for."""
+    """Take every lock; who holds one for a moment only is waited for."""
     planned = order.planned
     pause = threading.Event()
-    for tries_left in reversed(range(HOUSEKEEPING_TRIES)):
+    for tries_left in reversed(range(BRIEF_TRIES)):
         with contextlib.ExitStack() as mine:
             try:
                 lock = shop.layout.lock(planned.database, planned.kind)
@@ -113,7 +115,7 @@ def _entered(
                 mine.enter_context(_turn_of(shop, order, progress))
                 held = mine.enter_context(_locked(order))
             except Busy as busy:
-                if HOUSEKEEPING not in str(busy) or not tries_left:
+                if not tries_left or not any(who in str(busy) for who in BRIEF):
                     raise
             else:
                 stack.push(mine.pop_all())

@@ -18,6 +18,7 @@ BACKUP_LOCK = "backup-lock"
 """What a backup's lock session calls itself, before the backup's id."""
 
 SHARED = "ShareLock"
+TRIES = 20
 
 _IDLE_TIMEOUT_SINCE = 140_000
 _LOST_CLIENT = {
@@ -101,13 +102,14 @@ class Locks:
         self.check()
 
     def _try(self, function: str, key: int) -> None:
-        answer = self._session.query(f"SELECT pg_catalog.{function}({key}) AS taken")
-        if not answer[0]["taken"]:
-            raise LockTaken(self._holder(key))
-
-    def _holder(self, key: int) -> str:
-        found = self._session.query(holders_question(key))
-        return f"{found[0]['name']}, server process {found[0]['pid']}" if found else "it just ended"
+        question = f"SELECT pg_catalog.{function}({key}) AS taken"
+        for _ in range(TRIES):
+            if self._session.query(question)[0]["taken"]:
+                return
+            # Nobody holds it now: whoever did has just let go.
+            if holders := self._session.query(holders_question(key)):
+                raise LockTaken(f"{holders[0]['name']}, server process {holders[0]['pid']}")
+        raise LockTaken("others who take it in turn")
 
 
 @contextlib.contextmanager

@@ -137,12 +137,13 @@ def test_an_incremental_goes_on_from_the_newest_and_its_chain_is_known(
 ) -> None:
     yard = make_yard(with_engines=engine, clusters={"main": {}})
     full = yard.service.run("@main", "base", "manual", incremental=True)
-    assert engine.parents[-1] is None
+    assert engine.parents == [None]
     engine.parent = full.id
     yard.clock.advance(60)
     more = yard.service.run("@main", "base", "manual", incremental=True)
-    assert engine.parents[-1] is not None
-    folder, manifest = engine.parents[-1]
+    gone_on_from = engine.parents[1]
+    assert gone_on_from is not None
+    folder, manifest = gone_on_from
     assert (folder, manifest.id) == (yard.service.folder_of(full.id), full.id)
     assert yard.service.find(more.id).parent == full.id
     assert [each.id for each in yard.service.chain_of(more.id)] == [full.id, more.id]
