@@ -126,6 +126,10 @@ class WalArchive:
             }
         )
 
+    def segments_begun(self) -> list[str]:
+        """Whole segments that were received and are about to be kept."""
+        return [name for name in self._received() if is_segment(name)]
+
     def fetch(self, name: str, into: Path) -> bool:
         """Write a file as the server made it to `into`; False when there is none.
 

@@ -6,10 +6,12 @@ It is read from an append-only list, whose words are known here alone.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from threading import Lock
 
 from shippyard.backup.wal.index import Index
+from shippyard.backup.wal.names import Segment, is_segment, parse_segment
 
 _PUT, _REMOVED, _LOST, _IDENTITY = "+", "-", "!", "="
 
@@ -50,6 +52,15 @@ class Kept:
     lost: tuple[Lost, ...]
     identity: Identity | None
     damaged_lines: int = 0
+
+    @cached_property
+    def newest(self) -> tuple[Segment, Entry] | None:
+        """The whole segment that reaches furthest."""
+        if self.identity is None:
+            return None
+        size = self.identity.segment_bytes
+        whole = ((parse_segment(n, size), e) for n, e in self.entries.items() if is_segment(n))
+        return max(whole, key=lambda found: (found[0].number, found[0].timeline), default=None)
 
 
 class Record:

@@ -8,6 +8,7 @@ repeats that segment.
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import pairwise
 from typing import Literal
 
@@ -25,10 +26,15 @@ NAMED_MAX = 20
 
 @dataclass(frozen=True)
 class BasePosition:
-    """Where a base backup that counts stands: recovery from it needs WAL from `first` on."""
+    """Where a base backup that counts stands: recovery from it needs WAL from `first` on.
+
+    `is_settled` says that it is old enough for that segment to have come.
+    """
 
     backup_id: str
     first: Segment
+    finished_at: datetime
+    is_settled: bool = True
 
 
 @dataclass(frozen=True, order=True)
@@ -103,11 +109,13 @@ def scan(holdings: Holdings, bases: Sequence[BasePosition]) -> ScanReport:
     known = holdings.held | holdings.recorded
     timelines = {s.timeline for s in known}
     roots = [base.first for base in bases] or _oldest(known, holdings)
+    due = {base.first for base in bases if base.is_settled}
+    due.update(Segment(span.timeline, span.last) for span in holdings.lost)
     gaps: list[Gap] = []
     for timeline in sorted(timelines | {root.timeline for root in roots}):
         absent = [
             segment
-            for number in _needed(timeline, known, holdings, roots)
+            for number in _needed(timeline, known | due, holdings, roots)
             if (segment := Segment(timeline, number)) not in good
         ]
         gaps.extend(_grouped(absent, holdings))

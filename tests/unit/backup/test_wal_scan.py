@@ -1,6 +1,8 @@
 """Continuity: each segment that goes is named, timelines make no false gap."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import pytest
 
@@ -18,6 +20,7 @@ from shippyard.backup.wal.scan import (
 )
 
 SIZE = 16 * 1024 * 1024
+NOW = datetime(2026, 3, 4, tzinfo=UTC)
 
 
 def run(timeline: int, first: int, last: int) -> frozenset[Segment]:
@@ -25,7 +28,7 @@ def run(timeline: int, first: int, last: int) -> frozenset[Segment]:
 
 
 def base(timeline: int, number: int) -> BasePosition:
-    return BasePosition(f"base-{timeline}-{number}", Segment(timeline, number))
+    return BasePosition(f"base-{timeline}-{number}", Segment(timeline, number), NOW)
 
 
 def gaps(holdings: Holdings, bases: Sequence[BasePosition] = ()) -> tuple[Gap, ...]:
@@ -152,3 +155,17 @@ def test_names_that_are_no_segments_are_left_out() -> None:
     assert segments_in(names, SIZE) == {Segment(1, 1)}
     # 256 MB segments end at 0F.
     assert segments_in(["0000000100000000000000FF"], 256 * 1024 * 1024) == frozenset()
+
+
+def test_what_a_base_begins_with_is_missed_once_it_should_have_come() -> None:
+    nothing = Holdings(SIZE, frozenset())
+    assert gaps(nothing, [base(1, 7)]) == (Gap(1, 7, 7, "missing"),)
+    assert gaps(nothing, [replace(base(1, 7), is_settled=False)]) == ()
+
+
+def test_what_was_declared_lost_is_a_gap_though_nothing_came_after() -> None:
+    held = run(1, 1, 3)
+    assert gaps(Holdings(SIZE, held, lost=[Span(1, 4, 4)]), [base(1, 1)]) == (
+        Gap(1, 4, 4, "slot_lost"),
+    )
+    assert gaps(Holdings(SIZE, run(1, 1, 4), lost=[Span(1, 4, 4)]), [base(1, 1)]) == ()
