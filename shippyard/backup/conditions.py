@@ -8,6 +8,7 @@ RULES = (
     "backup_failed",
     "backup_late",
     "drill_failed",
+    "restore_running",
     "restore_slow",
     "loss_over_objective",
     "wal_gap",

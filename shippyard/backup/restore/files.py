@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from shippyard.backup.lock import Busy, exclusive
-from shippyard.backup.manifest import Environment, Manifest
+from shippyard.backup.manifest import Manifest
 from shippyard.backup.restore.archive import Progress, RestoreFailed, RestoreInterrupted
 from shippyard.backup.restore.assess import Assessment, Situation, Wanted, subject_for
 from shippyard.backup.restore.bringup import Bench, Bringup, Recovered
@@ -166,8 +166,8 @@ class IntoFolder:
                 laid, bench, tools, account, superuser, means.processes, clock, means.timeout_s
             )
             done = self._recover(bringup, plan, progress)
-        done.phases.update(fetch=fetched - began, unpack=unpacked - fetched)
-        return done
+        before = {"fetch": fetched - began, "unpack": unpacked - fetched}
+        return replace(done, phases=before | done.phases)
 
     def _fetched(self, progress: Progress) -> BaseFiles:
         folders = []
@@ -228,14 +228,15 @@ class IntoFolder:
         with session(recovered.target, "restore-compare") as opened:
             here = environment_of(opened)
         base = self._chain[-1]
-        wanted = Environment(roles=base.environment.roles if base.environment else {})
+        # Databases come as files; roles are what a person would miss first.
+        wanted = replace(here, roles=base.environment.roles if base.environment else {})
         ended = format_lsn(fed.ended) if fed.ended is not None else "the end of the base backup"
         last = f", last commit {recovered.last_at.isoformat()}" if recovered.last_at else ""
         major = bringup.tools.major
         return Done(
             handback=after_files(self._data_dir, bringup.account, major, notes),
             compared="every file with the server's own manifest, where WAL ended, that it writes",
-            surroundings=tuple(environment_differences(wanted, replace(here), "", "")),
+            surroundings=tuple(environment_differences(wanted, here, "", "")),
             notes=tuple(notes),
             reached=f"{ended}{last}, {fed.segments} WAL files replayed",
             phases={"replay": recovered.server_s},

@@ -57,17 +57,16 @@ def after_part(into: Target, what: str, notes: Sequence[str]) -> Handback:
 
 def after_files(data_dir: Path, account: str | None, major: int, notes: Sequence[str]) -> Handback:
     """After a base backup and WAL: the server was stopped again, whole and promoted."""
-    owner = account or "the account that owns it"
     pg_ctl = f"pg_ctl --pgdata={shlex.quote(str(data_dir))} --wait start"
     commands = [
-        f"# the files belong to {owner}; put them where the service expects them, or start them:",
-        f"sudo -u {account} {pg_ctl}" if account else pg_ctl,
-        f"# or, where data_directory is {data_dir}:",
+        f"# or as a service, where its data_directory is {data_dir}:",
         f"systemctl start postgresql@{major}-main",
-        "# it is on a new timeline: what was archived before leads no further, so at once:",
+        "# it is on a timeline of its own, and no older backup leads to it; so at once:",
         "shippyard ctl backup run --kind base",
     ]
-    return Handback(f"ls {shlex.quote(str(data_dir))}", tuple(commands), tuple(notes))
+    return Handback(
+        f"sudo -u {account} {pg_ctl}" if account else pg_ctl, tuple(commands), tuple(notes)
+    )
 
 
 def look_after(into: Target) -> list[str]:

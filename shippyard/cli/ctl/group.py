@@ -9,6 +9,7 @@ from shippyard.cli.ctl.drill import drill
 from shippyard.cli.ctl.health import health
 from shippyard.cli.ctl.jobs import jobs
 from shippyard.cli.ctl.migrate import migrate
+from shippyard.cli.ctl.restore import restore
 from shippyard.cli.ctl.status import status
 from shippyard.cli.exits import EXIT_CODES_HELP
 
@@ -28,5 +29,5 @@ def ctl(_: Asking) -> None:
     """
 
 
-for command in (alerts, backup, drill, health, jobs, migrate, status):
+for command in (alerts, backup, drill, health, jobs, migrate, restore, status):
     ctl.add_command(command)
