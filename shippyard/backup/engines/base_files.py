@@ -33,7 +33,6 @@ SMALL_MAX_BYTES = 64 * 1024
 
 _TABLESPACE = re.compile(rf"([0-9]+){re.escape(SUFFIX)}")
 _MARK = re.compile(r"archive_status/[0-9A-F]{24}\.done")
-_LINK = re.compile(r"pg_tblspc/([0-9]+)")
 
 Write = Callable[[memoryview], object]
 
@@ -49,8 +48,8 @@ class Sink(Protocol):
         """A folder, empty or not."""
         ...
 
-    def tablespace(self, oid: str, location: str) -> None:
-        """A tablespace, which in production was at `location`."""
+    def tablespace(self, oid: str) -> None:
+        """A tablespace. Where production had it only `tablespace_map` says."""
         ...
 
     def file(self, name: str, size_bytes: int) -> AbstractContextManager[Write]:
@@ -64,7 +63,7 @@ class Nowhere:
     def folder(self, name: str) -> None:
         """See `Sink`."""
 
-    def tablespace(self, oid: str, location: str) -> None:
+    def tablespace(self, oid: str) -> None:
         """See `Sink`."""
 
     def file(self, name: str, size_bytes: int) -> AbstractContextManager[Write]:  # noqa: ARG002  as in `Sink`
@@ -116,18 +115,18 @@ class Walk:
         return self._learnt({entry.name: entry for entry in hashes}), self._audit.problems()
 
     def _read(self, name: str) -> FileEntry:
+        if tablespace := _TABLESPACE.fullmatch(name):
+            self._sink.tablespace(tablespace.group(1))
+        take = self._wal_part if name == WAL else self._part
+        prefix = _prefix(name)
         with Tarball(self._folder / name) as tar:
-            take = self._wal_part if name == WAL else self._part
-            prefix = _prefix(name)
             for part in tar.parts():
                 self._breathe()
                 take(tar, part, prefix + part.name)
         return FileEntry(name, tar.size_bytes, tar.sha256)
 
     def _part(self, tar: Tarball, part: Part, name: str) -> None:
-        if part.kind == "link":
-            self._link(part, name)
-        elif part.kind == "folder":
+        if part.kind == "folder":
             self._sink.folder(name)
         else:
             self._audit.compare(name, part.size_bytes, self._file(tar, part, name))
@@ -146,13 +145,6 @@ class Walk:
             self._kept[name] = bytes(keep)
         return digest.hexdigest()
 
-    def _link(self, part: Part, name: str) -> None:
-        """The one kind of link that a server sends; where it points is only noted."""
-        match = _LINK.fullmatch(name)
-        if match is None:
-            raise TarballUnusable(f"PostgreSQL never writes a link like {name!r}: not unpacked")
-        self._sink.tablespace(match.group(1), part.link)
-
     def _wal_part(self, tar: Tarball, part: Part, name: str) -> None:
         """WAL that was streamed beside; the manifest doesn't have it, its own decode proves it."""
         base = name.removeprefix("pg_wal/")
@@ -160,7 +152,7 @@ class Walk:
             return
         # A segment that ended while it was streamed is marked, so that it isn't archived again.
         is_mark = part.size_bytes == 0 and _MARK.fullmatch(base) is not None
-        if part.kind == "link" or not (is_segment(base) or is_history(base) or is_mark):
+        if not (is_segment(base) or is_history(base) or is_mark):
             raise TarballUnusable(f"{WAL} has a member {part.name!r}, which is no WAL")
         with self._sink.file(name, part.size_bytes) as write:
             for chunk in tar.content():

@@ -51,7 +51,7 @@ NO_WORKERS = "compression worker count"
 
 # What PostgreSQL says, and what mends it.
 REMEDIES = {
-    "no pg_hba.conf entry for replication": (
+    "pg_hba.conf": (
         "add to pg_hba.conf: `{how} replication {user} {where}scram-sha-256`, "
         "then run: SELECT pg_reload_conf()"
     ),

@@ -1,6 +1,6 @@
 """Owns reading what pg_basebackup wrote: a zstd-compressed tar, as a stream and strictly.
 
-Nothing that PostgreSQL never writes is accepted: other kinds of members, absolute names, `..`. The
+Nothing that PostgreSQL never writes is accepted: links, absolute names, `..`. The
 compressed bytes are hashed on their way, and decompressed in a thread of their own, so that the
 reader's work overlaps. Knows nothing of what the members mean.
 """
@@ -25,12 +25,11 @@ BLOCK_BYTES = 512
 WINDOW_MAX_BYTES = 128 * 1024 * 1024
 SUFFIX = ".tar.zst"
 
-PartKind = Literal["file", "folder", "link"]
+PartKind = Literal["file", "folder"]
 _KINDS: dict[bytes, PartKind] = {
     tarfile.REGTYPE: "file",
     tarfile.AREGTYPE: "file",
     tarfile.DIRTYPE: "folder",
-    tarfile.SYMTYPE: "link",
 }
 
 
@@ -40,12 +39,11 @@ class TarballUnusable(Exception):
 
 @dataclass(frozen=True)
 class Part:
-    """One member: its path below the tar's root, and where it points to when it is a link."""
+    """One member, by its path below the tar's root."""
 
     name: str
     kind: PartKind
     size_bytes: int
-    link: str = ""
 
 
 class Tarball:
@@ -200,4 +198,4 @@ def _part(header: tarfile.TarInfo) -> Part:
         raise TarballUnusable(
             f"PostgreSQL never writes a member like {header.name!r}: not unpacked"
         )
-    return Part(str(name), kind, header.size if kind == "file" else 0, header.linkname)
+    return Part(str(name), kind, header.size if kind == "file" else 0)

@@ -10,6 +10,8 @@ from pathlib import Path
 from shippyard.backup.engines.base_files import Nowhere, Walked, Write
 from shippyard.backup.engines.base_manifest import WalRange
 from shippyard.backup.engines.engine import EngineFailed
+from shippyard.backup.restore.line import DEFAULT_SEGMENT_BYTES
+from shippyard.backup.wal.names import Segment, parse_lsn
 from shippyard.host.process import Processes, ProcessTimedOut
 from shippyard.postgres.session import one_line
 from shippyard.postgres.tools import Tools
@@ -49,9 +51,22 @@ def decode_wal(
             f"no {PROGRAM} of PostgreSQL {walked.server_major} here, which proves that the "
             f"backup's WAL decodes; install postgresql-{walked.server_major}"
         )
+    if missing := _missing(walked):
+        return [f"WAL segment {name} is missing in the backup" for name in missing]
     needed = (each for each in walked.manifest.wal if each.begins != each.ends)
     found = (_undecodable(processes, program, wal, each, timeout_s) for each in needed)
     return [problem for problem in found if problem]
+
+
+def _missing(walked: Walked) -> list[str]:
+    """Segments that the backup needs and doesn't have; pg_waldump would wait for them."""
+    size = walked.wal_segment_bytes or DEFAULT_SEGMENT_BYTES
+    needed = [
+        Segment(each.timeline, number).name(size)
+        for each in walked.manifest.wal
+        for number in range(parse_lsn(each.begins) // size, -(-parse_lsn(each.ends) // size))
+    ]
+    return [name for name in needed if name not in walked.wal]
 
 
 def _undecodable(

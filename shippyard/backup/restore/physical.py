@@ -146,7 +146,9 @@ def lay_out(
 
 
 def recovery_settings(point: Point, spool: Path, *, action: str = "promote") -> dict[str, str]:
-    """Recovery settings for postgresql.conf, as they are: whoever writes them puts the quotes.
+    """Recovery settings for postgresql.conf, in the order in which they are to stand there.
+
+    Whoever writes them puts the quotes.
 
     Every target is set, so that nothing left from production's own files can end recovery
     elsewhere, and its clean-up commands are gone: they would reach production's archive.
@@ -156,19 +158,21 @@ def recovery_settings(point: Point, spool: Path, *, action: str = "promote") -> 
     """
     if _AWKWARD.search(str(spool)):
         raise RestoreRefused(f"{spool} can't be a spool: choose a path without spaces and quotes")
-    targets = {f"recovery_target{suffix}": "" for suffix in ("", "_name", "_time", "_xid", "_lsn")}
-    if point.kind != "latest":
-        targets[f"recovery_target_{point.kind}"] = str(point.value)
+    unset = {f"recovery_target{suffix}": "" for suffix in ("", "_name", "_time", "_xid", "_lsn")}
+    wanted = f"recovery_target_{point.kind}"
+    # The order counts: PostgreSQL takes an empty target after one that is set for a second one.
+    target = {} if point.kind == "latest" else {wanted: str(point.value)}
     return {
         "restore_command": f'sh "{spool}/{FETCH}" "%f" "%p"',
         "recovery_end_command": "",
         "archive_cleanup_command": "",
         "primary_conninfo": "",
         "primary_slot_name": "",
-        **targets,
         "recovery_target_inclusive": "on" if point.inclusive else "off",
         "recovery_target_timeline": point.timeline,
         "recovery_target_action": action,
+        **{name: value for name, value in unset.items() if name not in target},
+        **target,
     }
 
 

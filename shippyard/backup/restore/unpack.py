@@ -100,7 +100,7 @@ class Disk:
         """See `Sink`."""
         self._folder(self._path(name))
 
-    def tablespace(self, oid: str, location: str) -> None:  # noqa: ARG002  never followed
+    def tablespace(self, oid: str) -> None:
         """See `Sink`."""
         link = self._data_dir / TABLESPACES / oid
         self._folder(link.parent)
