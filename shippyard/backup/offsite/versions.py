@@ -11,6 +11,7 @@ import http.client
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from urllib.parse import quote, urlencode, urlsplit
 from xml.etree import ElementTree as ET
 
@@ -34,6 +35,18 @@ class Keys:
 
     access_key: str
     secret_key: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked; `path` and `query` are quoted, and the query is sorted."""
+
+    method: str
+    host: str
+    path: str
+    query: str
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -110,7 +123,8 @@ class Versions:
         path = quote("/".join(part for part in (self._bucket, key) if part))
         path = f"{self._url.path.rstrip('/')}/{path}"
         line = urlencode(sorted(query.items()), quote_via=quote, safe="")
-        headers = self._signed(method, path, line)
+        request = Request(method, self._url.netloc, path, line)
+        headers = signed_headers(request, self._region, self._keys, self._clock.now())
         kind = (
             http.client.HTTPConnection
             if self._url.scheme == "http"
@@ -125,28 +139,26 @@ class Versions:
         finally:
             link.close()
 
-    def _signed(self, method: str, path: str, query: str) -> dict[str, str]:
-        stamp = f"{self._clock.now():%Y%m%dT%H%M%SZ}"
-        empty = hashlib.sha256(b"").hexdigest()
-        headers = {
-            "host": self._url.netloc,
-            "x-amz-content-sha256": empty,
-            "x-amz-date": stamp,
-        }
-        names = ";".join(headers)
-        lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
-        asked = f"{method}\n{path}\n{query}\n{lines}\n{names}\n{empty}"
-        scope = (stamp[:8], self._region, "s3", "aws4_request")
-        key = f"AWS4{self._keys.secret_key}".encode()
-        for part in scope:
-            key = _hmac(key, part)
-        digest = hashlib.sha256(asked.encode()).hexdigest()
-        to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{'/'.join(scope)}\n{digest}"
-        headers["authorization"] = (
-            f"AWS4-HMAC-SHA256 Credential={self._keys.access_key}/{'/'.join(scope)}, "
-            f"SignedHeaders={names}, Signature={_hmac(key, to_sign).hex()}"
-        )
-        return headers
+
+def signed_headers(request: Request, region: str, keys: Keys, now: datetime) -> dict[str, str]:
+    """The request's headers with those that prove who asks, and what."""
+    stamp, content = f"{now:%Y%m%dT%H%M%SZ}", hashlib.sha256(request.body).hexdigest()
+    proving = {"host": request.host, "x-amz-content-sha256": content, "x-amz-date": stamp}
+    headers = dict(sorted({**proving, **request.headers}.items()))
+    names = ";".join(headers)
+    lines = "".join(f"{name}:{value}\n" for name, value in headers.items())
+    asked = f"{request.method}\n{request.path}\n{request.query}\n{lines}\n{names}\n{content}"
+    scope = (stamp[:8], region, "s3", "aws4_request")
+    key = f"AWS4{keys.secret_key}".encode()
+    for part in scope:
+        key = _hmac(key, part)
+    digest = hashlib.sha256(asked.encode()).hexdigest()
+    to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{'/'.join(scope)}\n{digest}"
+    headers["authorization"] = (
+        f"AWS4-HMAC-SHA256 Credential={keys.access_key}/{'/'.join(scope)}, "
+        f"SignedHeaders={names}, Signature={_hmac(key, to_sign).hex()}"
+    )
+    return headers
 
 
 def _ids_in(root: ET.Element, key: str) -> list[str]:
