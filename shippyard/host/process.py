@@ -140,9 +140,12 @@ class Child:
         return _tail(self._stderr)
 
     def close(self) -> None:
-        """End the group if it still runs and free the pipes."""
+        """End the group if any of it still runs, and free the pipes."""
         if self._popen.poll() is None:
             self.end()
+        # Of a leader that was killed others may live on, and hold what it held: pg_basebackup
+        # leaves one that keeps both of its connections.
+        self._signal(signal.SIGKILL)
         for stream in (self._popen.stdin, self._popen.stdout, self._stderr):
             if stream is not None:
                 with contextlib.suppress(OSError):

@@ -80,3 +80,15 @@ def test_the_environment_is_clean(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_reason_is_the_last_line_of_stderr() -> None:
     done = Processes().run(["bash", "-c", "echo a >&2; echo 'b: no' >&2; exit 3"], timeout_s=5)
     assert (done.returncode, done.reason()) == (3, "b: no")
+
+
+def test_of_a_leader_that_was_killed_nobody_lives_on(
+    processes: Processes, tmp_path: Path, eventually: Eventually
+) -> None:
+    said = tmp_path / "pid"
+    with processes.start(["sh", "-c", f"sleep 60 & echo $! > {said}; wait"]) as child:
+        follower = int(eventually(lambda: said.exists() and said.read_text().strip()))
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait(5)
+        assert alive(follower)
+    eventually(lambda: not alive(follower))
