@@ -42,7 +42,7 @@ def kill(context: Context) -> Outcome:
         lasts = {kind: _usual_s(stage, subject, kind) for subject, kind in KINDS}
         trials = context.count(full=200, quick=6)
         for trial in range(trials):
-            subject, kind = KINDS[trial % len(KINDS)]
+            subject, kind = KINDS[(trial + trial // WORKER_EVERY) % len(KINDS)]
             after_s = chance.uniform(0, lasts[kind])
             before = published(stage)
             if trial % WORKER_EVERY == WORKER_EVERY - 1:
