@@ -84,7 +84,7 @@ class DumpEngine:
             with session(self._target, "backup") as opened:
                 source, major = source_of(opened), opened.server_version // 10_000
                 rights = look_at_rights(opened)
-            self._used = tools_for(self._processes, major, self._config.tools_dirs)
+            self._used = self._tools_for(major)
         with_passwords = self._config.backup.dump.role_passwords
         if why := refusal(rights, lacks(rights, self._kind, with_passwords=with_passwords)):
             raise EngineFailed(why)
@@ -94,7 +94,7 @@ class DumpEngine:
         """See `Engine`: everything that belongs to one dump, of one moment."""
         max_s = self._config.backup.dump.snapshot_max_s
         with _in_our_words(self._target):
-            tools = tools_for(self._processes, preflight.server_major, self._config.tools_dirs)
+            tools = self._used or self._tools_for(preflight.server_major)
             with snapshot_session(self._target, "backup", max_s=max_s) as held:
                 work = _Work(
                     self._config,
@@ -120,6 +120,9 @@ class DumpEngine:
             problems = reader.problems(self._kind, folder, files)
         method = "sha256, full decode" if self._kind == "dump" else "sha256, end marker"
         return method, problems
+
+    def _tools_for(self, major: int) -> Tools:
+        return tools_for(self._processes, major, self._config.tools_dirs)
 
 
 class _Work:
