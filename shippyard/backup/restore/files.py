@@ -40,6 +40,7 @@ from shippyard.postgres.writing import quoted_name, writing_session
 
 NAMED = 5
 CHAIN_MAX = 1000
+PREFETCH_SINCE = 15
 _SUBSCRIPTIONS = (
     "SELECT s.subname AS name, d.datname AS dbname FROM pg_subscription s"
     " JOIN pg_database d ON d.oid = s.subdbid WHERE s.subenabled ORDER BY 1, 2"
@@ -197,6 +198,9 @@ class IntoFolder:
     def _recover(self, bringup: Bringup, plan: Plan, progress: Progress) -> Done:
         source = self._means.shelf.wal(self._chain[-1].database)
         settings = recovery_settings(plan.point, bringup.bench.spool)
+        if plan.coverage.missing and bringup.tools.major >= PREFETCH_SINCE:
+            # It would ask for the segment that is missing before the point is reached.
+            settings["recovery_prefetch"] = "off"
         with ExitStack() as undo:
             feeder = undo.enter_context(
                 WalFeeder(source, bringup.bench.spool, plan, bringup.laid, account=bringup.account)
