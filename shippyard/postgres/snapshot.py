@@ -17,6 +17,7 @@ TRANSACTION_TIMEOUT_SINCE = 170_000
 KEEPALIVE_S = 60
 MAX_MS = 2**31 - 1
 STATEMENT_S = 30.0
+CHECK_INTERVAL = "client_connection_check_interval"
 
 _BEGIN = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
@@ -39,6 +40,15 @@ class SnapshotSession:
             QueryFailed: the server refused, or was lost.
         """
         return str(self.query("SELECT pg_export_snapshot() AS name")[0]["name"])
+
+    def is_watched(self) -> bool:
+        """Whether the server looks now and then if the client of a long query is still there.
+
+        Raises:
+            QueryFailed: the server was lost.
+        """
+        question = "SELECT current_setting(%(name)s) <> '0' AS watched"
+        return bool(self.query(question, {"name": CHECK_INTERVAL})[0]["watched"])
 
     def query(
         self,
@@ -127,11 +137,18 @@ def _prepare(
         settings["transaction_timeout"] = "0"
     # The limit of the first statement is set outside of any transaction that could end.
     for name, value in settings.items():
-        session.query(
-            "SELECT set_config(%(name)s, %(value)s, false)",
-            {"name": name, "value": value},
-            timeout_s=STATEMENT_S,
-        )
+        _set(session, name, value)
+    # A long query would outlive us by as long as it takes; not every platform can look.
+    with contextlib.suppress(QueryFailed):
+        _set(session, CHECK_INTERVAL, "1s")
+
+
+def _set(session: Session, name: str, value: str) -> None:
+    session.query(
+        "SELECT set_config(%(name)s, %(value)s, false)",
+        {"name": name, "value": value},
+        timeout_s=STATEMENT_S,
+    )
 
 
 def _ms(seconds: float) -> int:

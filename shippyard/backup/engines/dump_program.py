@@ -23,6 +23,7 @@ PROBE_TIMEOUT_S = 10.0
 CLOSED_TO_OTHERS = 0o077
 END_TIMEOUT_S = 30.0
 NOWHERE = "/nonexistent"
+WATCHED = "-c client_connection_check_interval=1s"
 STOPPED = "stopped: another part of the backup failed"
 
 # What PostgreSQL says, and what mends it. pg_dump waits for locks under a statement timeout.
@@ -81,14 +82,25 @@ class DumpPrograms:
     """
 
     def __init__(
-        self, processes: Processes, target: Target, clock: Clock, timeout_s: float, setting: str
+        self,
+        processes: Processes,
+        target: Target,
+        clock: Clock,
+        *,
+        timeout_s: float,
+        setting: str,
+        watched: bool,
     ) -> None:
-        """`setting` is what allows more time, for the error that says that it was used up."""
+        """`setting` is what allows more time, for the error that says that it was used up.
+
+        `watched` asks the server to look whether a program still lives while it works for it.
+        """
         self._processes = processes
         self._target = target
         self._clock = clock
         self._timeout_s = timeout_s
         self._setting = setting
+        self._watched = watched
         self._deadline = clock.monotonic() + timeout_s
         self._lock = threading.Lock()
         self._cancelled = False
@@ -155,7 +167,8 @@ class DumpPrograms:
         return max(0.0, self._deadline - self._clock.monotonic())
 
     def _env(self) -> dict[str, str]:
-        return self._target.environment() | {"PGAPPNAME": "shippyard:backup"}
+        env = self._target.environment() | {"PGAPPNAME": "shippyard:backup"}
+        return env | ({"PGOPTIONS": WATCHED} if self._watched else {})
 
 
 def decode(

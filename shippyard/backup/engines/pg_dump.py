@@ -159,8 +159,14 @@ class _Work:
             "backup.timeout_s": config.backup.timeout_s,
             "backup.dump.snapshot_max_s": self._settings.snapshot_max_s,
         }
+        setting = min(limits, key=lambda name: limits[name])
         self._programs = DumpPrograms(
-            processes, target, clock, *min((limit, name) for name, limit in limits.items())
+            processes,
+            target,
+            clock,
+            timeout_s=limits[setting],
+            setting=setting,
+            watched=held.is_watched(),
         )
 
     def schema(self, folder: Path) -> Product:

@@ -23,6 +23,8 @@ from shippyard.config.models import Config
 from shippyard.host.clock import SystemClock
 from shippyard.host.process import Processes
 from shippyard.postgres.embedded import EmbeddedCluster, embedded_cluster
+from shippyard.postgres.session import QueryFailed
+from shippyard.postgres.snapshot import snapshot_session
 from shippyard.postgres.target import Target
 from shippyard.postgres.tools import installed_tools, tools_for
 from tests.conftest import Eventually
@@ -318,8 +320,15 @@ def test_who_must_stop_takes_everything_down(bench: Bench, eventually: Eventuall
     folder.mkdir()
     with pytest.raises(EngineFailed, match="the lock is gone"):
         engine.make(folder, engine.preflight(), lost)
-    assert "shop.dump.zst" not in names(folder) or (folder / "shop.dump.zst").stat().st_size
     eventually(lambda: ours(bench) == 0)
+
+
+def test_a_query_does_not_outlive_its_client(bench: Bench, eventually: Eventually) -> None:
+    with snapshot_session(bench.target, "digest", max_s=0.3) as held:
+        assert held.is_watched()
+        with pytest.raises(QueryFailed):
+            held.query("SELECT pg_sleep(60)")
+    eventually(lambda: ours(bench) == 0, timeout_s=5)
 
 
 def test_too_little_time_is_said_by_the_setting_that_gives_more(bench: Bench) -> None:

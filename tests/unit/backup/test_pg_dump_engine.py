@@ -133,7 +133,14 @@ MakePrograms = Callable[..., DumpPrograms]
 @pytest.fixture
 def programs(processes: Processes) -> MakePrograms:
     def make(timeout_s: float = 10) -> DumpPrograms:
-        return DumpPrograms(processes, TARGET, SystemClock(), timeout_s, "backup.timeout_s")
+        return DumpPrograms(
+            processes,
+            TARGET,
+            SystemClock(),
+            timeout_s=timeout_s,
+            setting="backup.timeout_s",
+            watched=True,
+        )
 
     return make
 
@@ -197,6 +204,12 @@ def test_what_it_writes_is_closed_to_others(programs: MakePrograms, tmp_path: Pa
     )
     assert file.stat().st_mode & 0o777 == 0o600
     assert ticks
+
+
+def test_the_server_is_asked_to_notice_when_we_die(programs: MakePrograms, tmp_path: Path) -> None:
+    argv = [a_program(tmp_path, 'echo "$PGOPTIONS $PGAPPNAME $PGPASSWORD"')]
+    said = b"".join(programs().output(argv)).decode().strip()
+    assert said == "-c client_connection_check_interval=1s shippyard:backup hunter2hunter2"
 
 
 def test_cancelled_work_ends_at_once_and_begins_nothing(
