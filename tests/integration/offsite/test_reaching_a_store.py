@@ -265,7 +265,9 @@ def test_a_busy_store_is_asked_again_and_not_for_ever(remote: Store, server_buck
     assert len(server_bucket.asked) == 2 * (RETRIES + 1)
 
 
-def test_a_stop_ends_what_waits_for_a_silent_store(remote: Store, server_bucket: Bucket) -> None:
+def test_a_stop_ends_what_waits_for_a_silent_store(
+    remote: Store, server_bucket: Bucket, eventually: Eventually
+) -> None:
     server_bucket.silent.set()
     ended: list[BaseException] = []
 
