@@ -6,7 +6,7 @@ the share of time given to it allows.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os import stat_result
 
 import structlog
@@ -76,14 +76,18 @@ class Presence:
             OSError: the archive can't be looked at.
         """
         self._adopt()
+        # In the order in which files move, so that none is missed on its way.
+        also_held = {*also_held, *self._archive.segments_begun()}
         kept = self._archive.kept()
         stats = self._archive.stats()
         if any(name not in stats for name in kept.entries):
-            kept = self._archive.kept()  # some may have been taken away on purpose meanwhile
+            # Some may have been taken away on purpose meanwhile.
+            still = self._archive.kept().entries
+            kept = replace(kept, entries={n: e for n, e in kept.entries.items() if n in still})
         read, unread = self._read_content(kept, stats)
         problems = self._problems(kept, stats)
         size = kept.identity.segment_bytes if kept.identity else DEFAULT_SEGMENT_BYTES
-        names = {*stats, *also_held, *self._archive.segments_begun()}
+        names = {*stats, *also_held}
         holdings = Holdings(
             segment_bytes=size,
             held=segments_in(names, size),
