@@ -1,6 +1,6 @@
 # Waits for one WAL file that recovery wants and moves it there: fetch NAME DESTINATION.
-# 1 says that there is none. 200 ends the server: recovery that went on would end too early and
-# say nothing.
+# 100 says that there is none. All else ends the server: recovery that went on would end too early
+# and say nothing.
 spool=${0%/*} quiet=0 last=
 while :; do
   if [ -e "$spool/ready/$1" ]; then
@@ -9,7 +9,7 @@ while :; do
   fi
   if [ -e "$spool/refused/$1" ]; then cat "$spool/refused/$1" >&2; exit 200; fi
   if [ -e "$spool/ended" ]; then echo "nobody hands out WAL any more" >&2; exit 200; fi
-  if [ -e "$spool/absent/$1" ]; then exit 1; fi
+  if [ -e "$spool/absent/$1" ]; then exit 100; fi
   if [ ! -e "$spool/want/$1" ]; then : > "$spool/want/$1" || exit 200; fi
   # Who feeds the spool counts up; whoever was killed does not.
   read -r pulse < "$spool/pulse" || exit 200

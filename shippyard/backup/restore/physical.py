@@ -31,6 +31,9 @@ SETTINGS = "postgresql.conf"
 FETCH = "fetch"
 """The script in a spool that waits for a WAL file and moves it."""
 
+# Recovery takes statuses up to 125 for the end of the WAL, also when a shell just failed: only 100,
+# which the script alone gives, may mean that.
+_COMMAND = 'sh "{fetch}" "%f" "%p"; case $? in 0) ;; 100) exit 1 ;; *) exit 200 ;; esac'
 _TABLESPACE_TAR = re.compile(rf"([0-9]+){re.escape(SUFFIX)}")
 # In a settings file, in a shell and in PostgreSQL's own percent signs these would mean something.
 _AWKWARD = re.compile(r"""[\s'"\\$`%]""")
@@ -163,7 +166,7 @@ def recovery_settings(point: Point, spool: Path, *, action: str = "promote") -> 
     # The order counts: PostgreSQL takes an empty target after one that is set for a second one.
     target = {} if point.kind == "latest" else {wanted: str(point.value)}
     return {
-        "restore_command": f'sh "{spool}/{FETCH}" "%f" "%p"',
+        "restore_command": _COMMAND.format(fetch=f"{spool}/{FETCH}"),
         "recovery_end_command": "",
         "archive_cleanup_command": "",
         "primary_conninfo": "",
