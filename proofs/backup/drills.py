@@ -39,6 +39,7 @@ from shippyard.sandbox.model import Sandbox, SandboxHost, Started
 CLOSE_S = 1.0
 FORECAST_RATIO = 0.25
 CANARY_S = 0.25
+SEGMENT_BYTES = 16 << 20
 BOTH: tuple[Kind, Kind] = ("base", "dump")
 GOODS = (
     "CREATE TABLE goods AS SELECT n AS id, md5(n::text) AS name, n % 97 AS shelf"
@@ -404,8 +405,8 @@ def _first_after(y: Yard, backup: Backup) -> Path:
     """The file of the first segment that did not come with the backup."""
     manifest = y.seal.read(y.files(backup))
     high, low = (int(part, 16) for part in str(manifest.source.lsn_at_end).split("/"))
-    first = (high << 32 | low) // (16 << 20)
-    wanted = f"{manifest.source.timeline:08X}{first // 256 + 0:08X}{first % 256:08X}"
+    first = -(-(high << 32 | low) // SEGMENT_BYTES)
+    wanted = f"{manifest.source.timeline:08X}{first // 256:08X}{first % 256:08X}"
     later = sorted(n for n in y.wal.segments() if is_segment(n) and n >= wanted)
     stored = y.wal.path(later[0])
     return stored if stored.is_file() else y.wal.receiving / later[0]
@@ -601,7 +602,7 @@ def _forecasts(y: Yard, context: Context) -> list[float]:
         for kind in BOTH:
             backup = y.back_up(kind)
             y.wait_received()
-            wal_bytes = 16 << 20
+            wal_bytes = SEGMENT_BYTES
             told = y.drills.forecast(
                 backup.database, backup.kind, backup.size_bytes or 0, wal_bytes
             )

@@ -147,7 +147,10 @@ def yard(
         asked(cluster.target().conninfo(), f"CREATE DATABASE {SHOP}")
         undo.callback(shutil.rmtree, folder / "backups", ignore_errors=True)
         state = undo.enter_context(open_state(folder / "state"))
-        yield Yard(folder, cluster, processes, configuration(folder, cluster, backup), state, tools)
+        config = configuration(folder, cluster, backup)
+        made = Yard(folder, cluster, processes, config, state, tools)
+        undo.callback(made.canary.stop)
+        yield made
 
 
 def configuration(folder: Path, cluster: EmbeddedCluster, backup: Mapping[str, Any]) -> Config:

@@ -72,11 +72,13 @@ class Canary:
     def stop(self) -> None:
         """Write no more; safe twice, before starting, and while the server hangs."""
         self._stop.set()
-        if self._thread is not None:
-            self._thread.join(0.2)
-            if self._thread.is_alive() and (opened := self._session):
-                opened.sever()
-            self._thread.join(JOIN_S)
+        if self._thread is None:
+            self._close()
+            return
+        self._thread.join(0.2)
+        if self._thread.is_alive() and (opened := self._session):
+            opened.sever()
+        self._thread.join(JOIN_S)
 
     def write(self) -> None:
         """Write the row once, now; it is made first where that is needed.
