@@ -122,6 +122,8 @@ def test_what_has_no_rows_in_a_dump_is_left_out(everything: Target) -> None:
         "public.unlogged",
         "s2.t",
     ]
+    rows = {table.name: table.rows for table in content.tables}
+    assert (rows["parent"], rows["child"], rows["no_column"]) == (1, 1, 2)
     assert [(each.name, each.last_value) for each in content.sequences] == [
         ("everything_id_seq", 1002)
     ]
