@@ -87,7 +87,7 @@ def restore_logical(context: Context) -> Outcome:
     ratio = median(ours) / median(theirs)
     measured = (
         f"{ratio:.2f} x the wall time ({median(ours):.1f} s beside {median(theirs):.1f} s of "
-        f"pg_restore -j{JOBS}, {manifest.size_bytes / 1e6:.0f} MB kept), hashes and roles included; "
+        f"pg_restore -j{JOBS}, {manifest.size_bytes / 1e6:.0f} MB kept), hashes included; "
         "every digest equal"
     )
     return Outcome(measured, ok=median(ours) <= RATIO_GOAL * median(theirs) + FIXED_S)

@@ -182,7 +182,8 @@ def _own(items: list[Item], roots: set[int]) -> set[int]:
         new = {user.id for user in users[here] if user.is_one_of(OWN)}
         if by_id[here].is_a("TABLE ATTACH"):
             # A partition depends on its parent like any user; being attached makes it the parent's.
-            new |= {need for need in by_id[here].needs if by_id[need].is_a("TABLE")}
+            partition = f"TABLE {by_id[here].text.removeprefix('TABLE ATTACH ')}"
+            new |= {need for need in by_id[here].needs if by_id[need].text == partition}
         ahead.extend(new - found)
         found |= new
     return found
