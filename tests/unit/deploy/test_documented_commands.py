@@ -11,7 +11,7 @@ from shippyard.cli.main import cli
 
 ROOT = Path(__file__).parents[3]
 MANUALS = ("docs/runbooks.md", "docs/configuration.md", "docs/install.md", "CONTRIBUTING.md")
-COMMAND = re.compile(r"`(shippyard (?:ctl|config|run|demo)\b[^`]*)`")
+COMMAND = re.compile(r"`(shippyard (?:ctl|config|run|demo|doctor|restore|wal)\b[^`]*)`")
 
 
 def commands_told(manual: str) -> list[str]:

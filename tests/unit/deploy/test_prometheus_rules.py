@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from shippyard.backup.conditions import RULES as BACKUP_RULES
+
 ROOT = Path(__file__).parents[3]
 PROMETHEUS = ROOT / "config" / "prometheus"
 RUNBOOKS = (ROOT / "docs" / "runbooks.md").read_text()
@@ -42,10 +44,11 @@ def states_expected(test: dict[str, Any]) -> list[str]:
 
 
 def rules_of_the_daemon() -> list[str]:
-    """Alert rules that the checks bring."""
+    """Alert rules that the checks bring, and those of backups."""
     files = sorted((ROOT / "shippyard" / "health" / "checks").glob("*.toml"))
     checks = {file.stem: tomllib.loads(file.read_text()) for file in files}
-    return [c["alert"].get("rule", name) for name, c in checks.items() if "alert" in c]
+    of_checks = [c["alert"].get("rule", name) for name, c in checks.items() if "alert" in c]
+    return [*of_checks, *BACKUP_RULES]
 
 
 def test_names_are_used_once() -> None:
