@@ -6,7 +6,7 @@ from types import UnionType
 from typing import Any, get_args, get_origin
 
 import pytest
-from annotated_types import Ge, Gt, Le, MinLen
+from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -22,9 +22,15 @@ SECTIONS: dict[str, type[models.Model]] = {
     "[http]": models.Http,
     "[control]": models.Control,
     "[[databases]]": models.Database,
-    "Logins: `monitor`, `backup`, `migrator`": models.Login,
+    "Logins: `monitor`, `backup`, `migrator`, `replication`, `canary`": models.Login,
     "[backup]": models.Backup,
     "Retention: [backup.keep]": models.Keep,
+    "Retention by kind: [backup.keep_by_kind]": models.KeepByKind,
+    "Dumps: [backup.dump]": models.Dump,
+    "[backup.clusters.NAME]": models.ClusterBackup,
+    "[backup.offsite]": models.Offsite,
+    "Sandboxes: [backup.sandbox]": models.Sandbox,
+    "Drills: [backup.drill]": models.Drill,
     "[health]": models.Health,
     "[health.checks.NAME]": models.CheckOverride,
     "[alerting]": models.Alerting,
@@ -49,8 +55,13 @@ def is_a_section(field: FieldInfo) -> bool:
     return any(option in SECTIONS.values() for option in options)
 
 
+def fields_of(model: type[models.Model]) -> dict[str, FieldInfo]:
+    """Fields by the names that a file uses."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
+
+
 def expected_settings(model: type[models.Model]) -> set[str]:
-    fields = model.model_fields.items()
+    fields = fields_of(model).items()
     if model is models.Config:
         return {name for name, field in fields if not is_a_section(field)}
     return {name for name, _ in fields}
@@ -91,6 +102,8 @@ def bound(constraint: object) -> str:
             return f"> {limit:g}"
         case Le(limit):
             return f"≤ {limit:g}"
+        case Lt(limit):
+            return f"< {limit:g}"
         case MinLen(least):
             return f"at least {least}"
         case _:
@@ -110,7 +123,7 @@ def test_a_section_names_every_setting_and_no_other(heading: str) -> None:
 
 @pytest.mark.parametrize("heading", SECTIONS)
 def test_defaults_and_bounds_are_the_models(heading: str) -> None:
-    fields = SECTIONS[heading].model_fields
+    fields = fields_of(SECTIONS[heading])
     said = {name: (cells[1], cells[2]) for name, cells in rows_of(heading).items()}
     true = {name: (default_of(fields[name]), bounds_of(fields[name])) for name in said}
     assert said == true
