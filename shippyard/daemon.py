@@ -198,7 +198,7 @@ class _Life:
         """Expect and show nothing of databases that only the system that is left knew."""
         for loop in left.loops - for_.loops:
             self._base.pulse.forget(loop)
-        left.rooms.backups.forget_metrics(left.databases - for_.databases)
+        left.keeping.forget_metrics(left.subjects - for_.subjects)
 
     def _status(self) -> str:
         return f"guarding {len(self._config.databases)} databases"

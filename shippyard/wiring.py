@@ -3,7 +3,7 @@
 Here, and only here, health's findings meet alerting, and the gate meets backup and health.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -16,9 +16,9 @@ from shippyard.alerting import methods as alerting_methods
 from shippyard.alerting.routes import build_routes
 from shippyard.alerting.routes.webhook import UrlUnusable
 from shippyard.alerting.service import Alerting
-from shippyard.backup import methods as backup_methods
-from shippyard.backup import schedule as backup_schedule
 from shippyard.backup.model import subject_of_cluster
+from shippyard.backup.offsite.age import BadKey
+from shippyard.backup.offsite.store import BadPlace
 from shippyard.backup.service import BackupService
 from shippyard.calendar.due import BadSchedule
 from shippyard.calendar.jobs import Job
@@ -36,10 +36,12 @@ from shippyard.host.clock import Clock
 from shippyard.host.process import Processes
 from shippyard.host.pulse import Pulse
 from shippyard.host.secrets import SecretMissing
+from shippyard.host.signing import KeyUnusable
 from shippyard.migration import methods as migration_methods
 from shippyard.migration.service import Migrations
 from shippyard.outcomes import Outcomes, Switchboard
 from shippyard.postgres.target import Target, target_of
+from shippyard.safekeeping import Ground, Safekeeping, join
 from shippyard.state.database import State
 from shippyard.state.jobs import JobLog
 from shippyard.status import Rooms
@@ -53,6 +55,8 @@ POLLER_LIMIT_S = 90.0
 """Looking up a host's name has no deadline of its own: resolvers try for half a minute and more."""
 CALENDAR_LIMIT_S = 90.0
 CONTROL_LIMIT_S = 15.0
+KEEPING_LIMIT_S = 600.0
+"""Looking after backups waits for disks, stores and servers, each of which may take its time."""
 
 log = structlog.get_logger(__name__)
 
@@ -93,6 +97,7 @@ class System:
     """The parts under one configuration. `services` stand in the order they are started."""
 
     rooms: Rooms
+    keeping: Safekeeping
     services: Sequence[Service]
     control: ControlServer
     socket: Path
@@ -103,9 +108,16 @@ class System:
         """Names of the databases it guards."""
         return frozenset(database.name for database in self.rooms.config.databases)
 
+    @property
+    def subjects(self) -> frozenset[str]:
+        """What is backed up: databases, and clusters as `@cluster`."""
+        clusters = map(subject_of_cluster, self.rooms.config.backup.clusters)
+        return self.databases | frozenset(clusters)
+
     def recover(self) -> None:
         """Once, when the process starts: find what the last one left half done."""
         found = self.rooms.backups.recover()
+        self.keeping.recover()
         self.rooms.scheduler.recover()
         runs = self.rooms.migrations.recover()
         log.info("daemon.recovered", **asdict(found), runs=[run.id for run in runs])
@@ -140,9 +152,9 @@ def build(config: Config, base: Base) -> System:
     """
     try:
         return _build(config, base)
-    except (CheckInvalid, BadSchedule, UrlUnusable) as error:
+    except (CheckInvalid, BadSchedule, UrlUnusable, BadPlace, BadKey) as error:
         raise ConfigError(str(error)) from None
-    except SecretMissing as error:
+    except (SecretMissing, KeyUnusable, OSError) as error:
         raise NotBuildable(str(error)) from None
 
 
@@ -160,9 +172,10 @@ def _build(config: Config, base: Base) -> System:
     )
     live = LiveHealth(config.databases, base.clock)
     pollers = _pollers(config, base, paging, live)
-    backups = _backups(config, base)
-    migrations = _migrations(config, base, backups, live)
-    scheduler = _scheduler(config, base, backups)
+    loops: set[str] = {CONTROL, CALENDAR, *map(_poller, config.databases)}
+    keeping = _safekeeping(config, base, loops)
+    migrations = _migrations(config, base, keeping.backups, live)
+    scheduler = _scheduler(config, base, keeping)
     http = _Http(config, base)
     rooms = Rooms(
         config=config,
@@ -172,7 +185,7 @@ def _build(config: Config, base: Base) -> System:
         pulse=base.pulse,
         pollers=pollers,
         alerting=paging,
-        backups=backups,
+        backups=keeping.backups,
         migrations=migrations,
         scheduler=scheduler,
         metrics_url=http.url,
@@ -180,7 +193,7 @@ def _build(config: Config, base: Base) -> System:
     http.rooms = rooms
     control = ControlServer(
         config.control,
-        _methods(rooms),
+        [*_methods(rooms), *keeping.methods],
         clock=base.clock,
         metrics=base.metrics,
         beat=base.pulse.register(CONTROL, CONTROL_LIMIT_S),
@@ -189,13 +202,13 @@ def _build(config: Config, base: Base) -> System:
     services: tuple[Service, ...] = (
         paging,
         *pollers,
-        backups,
+        *keeping.services,
         migrations,
         scheduler,
         http,
         control,
     )
-    return System(rooms, services, control, config.control.socket, _loops(config))
+    return System(rooms, keeping, services, control, config.control.socket, frozenset(loops))
 
 
 def _pollers(config: Config, base: Base, paging: Alerting, live: LiveHealth) -> list[Poller]:
@@ -230,10 +243,6 @@ def _watched(config: Config) -> set[tuple[str, str]]:
     return databases | clusters
 
 
-def _loops(config: Config) -> frozenset[str]:
-    return frozenset({CONTROL, CALENDAR, *map(_poller, config.databases)})
-
-
 def _poller(database: Database) -> str:
     return f"poller {database.name}"
 
@@ -242,17 +251,23 @@ def _monitor_of(database: Database) -> Target:
     return target_of(database, database.monitor)
 
 
-def _backups(config: Config, base: Base) -> BackupService:
-    targets = {d.name: target_of(d, d.backup) for d in config.databases}
-    return BackupService(
+def _safekeeping(config: Config, base: Base, loops: set[str]) -> Safekeeping:
+    """The backup room's parts; the names of their loops are added to `loops`."""
+
+    def beats(name: str) -> Callable[[], None]:
+        loops.add(name)
+        return base.pulse.register(name, KEEPING_LIMIT_S)
+
+    ground = Ground(
         config,
-        targets,
-        processes=base.processes,
-        state=base.state,
-        metrics=base.metrics,
-        clock=base.clock,
-        tell=Outcomes(config, base.switchboard).tell,
+        base.processes,
+        base.state,
+        base.metrics,
+        base.clock,
+        Outcomes(config, base.switchboard).tell,
+        beats,
     )
+    return join(ground)
 
 
 def _migrations(config: Config, base: Base, backups: BackupService, live: LiveHealth) -> Migrations:
@@ -274,11 +289,9 @@ def _migrations(config: Config, base: Base, backups: BackupService, live: LiveHe
     )
 
 
-def _scheduler(config: Config, base: Base, backups: BackupService) -> Scheduler:
+def _scheduler(config: Config, base: Base, keeping: Safekeeping) -> Scheduler:
     zone = config.backup.timezone
-    jobs = [
-        Job(job.name, job.schedule, zone, job.run) for job in backup_schedule.jobs(backups, config)
-    ]
+    jobs = [Job(job.name, job.schedule, zone, job.run) for job in keeping.jobs]
     return Scheduler(
         jobs,
         JobLog(base.state),
@@ -292,7 +305,6 @@ def _methods(rooms: Rooms) -> list[Method]:
     return [
         *status.methods(rooms),
         *health_methods.build(rooms.pollers),
-        *backup_methods.build(rooms.backups),
         *alerting_methods.build(rooms.alerting),
         *migration_methods.build(rooms.migrations),
     ]

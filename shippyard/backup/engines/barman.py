@@ -9,6 +9,7 @@ import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -79,12 +80,16 @@ class Barman:
         return problems
 
     def segments(self) -> Sequence[str]:
-        """Names of the WAL segments and history files since the oldest backup, sorted."""
+        """Names of the WAL segments and history files since the oldest backup, sorted.
+
+        Barman lists what its own record says; a file that is not there is left out.
+        """
         labels = self._labels()
         if not labels:
             return []
         listing = self._answer("list-files", "--target", "wal", self.stanza, labels[0])
-        found = (_WAL_NAME.search(line.strip()) for line in listing.splitlines())
+        there = (line.strip() for line in listing.splitlines() if Path(line.strip()).is_file())
+        found = (_WAL_NAME.search(line) for line in there)
         return sorted({match.group(1) for match in found if match})
 
     def lay_out(self, label: str, data_dir: Path, tablespaces: Path, account: str | None) -> None:
@@ -150,6 +155,7 @@ def parse_backup(shown: dict[str, Any]) -> Held:
         wal_last=files.get("end_wal", ""),
         lsn_start=files.get("begin_lsn"),
         lsn_stop=files.get("end_lsn"),
+        stopped_at=datetime.fromtimestamp(float(files.get("end_time_timestamp", 0)), UTC),
         size_bytes=files.get("disk_usage_bytes", 0),
         sound=shown.get("status") == "DONE",
     )

@@ -58,7 +58,7 @@ class ExternalEngine:
             raise EngineFailed(f"{self._repository.name} said that it was done, with nothing new")
         made = new[-1]
         on_size(made.size_bytes)
-        write_atomically(folder / RECORD, json.dumps(asdict(made), indent=1).encode())
+        write_atomically(folder / RECORD, json.dumps(asdict(made), indent=1, default=str).encode())
         return self._product(made, preflight)
 
     def verify(self, folder: Path, files: tuple[FileEntry, ...]) -> tuple[str, list[str]]:  # noqa: ARG002  there is one, our record
@@ -82,7 +82,7 @@ class ExternalEngine:
         size_bytes = self._segment_bytes()
         first = parse_segment(held.wal_first, size_bytes)
         kept = Holdings(size_bytes, segments_in(self._repository.segments(), size_bytes))
-        report = scan(kept, [BasePosition(held.label, first)])
+        report = scan(kept, [BasePosition(held.label, first, held.stopped_at)])
         names = [name for gap in report.gaps for name in gap.names(size_bytes)]
         return [f"WAL segment {name} is not in {self._repository.name}'s archive" for name in names]
 

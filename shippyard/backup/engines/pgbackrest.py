@@ -9,6 +9,7 @@ import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,7 @@ def _held(backup: dict[str, Any]) -> Held:
         wal_last=backup["archive"]["stop"],
         lsn_start=lsn.get("start"),
         lsn_stop=lsn.get("stop"),
+        stopped_at=datetime.fromtimestamp(backup["timestamp"]["stop"], UTC),
         size_bytes=backup["info"]["repository"]["size"],
         sound=not backup.get("error", False),
     )

@@ -6,6 +6,7 @@ alone; what it does not look for, we look for ourselves.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Protocol
 
@@ -26,6 +27,7 @@ class Held:
     wal_last: str
     lsn_start: str | None
     lsn_stop: str | None
+    stopped_at: datetime
     size_bytes: int
     sound: bool
     """False when the engine itself says that it is not."""

@@ -6,6 +6,8 @@ from typing import Any
 import click
 
 from shippyard.cli.ctl.asking import Asking, asks, the_database
+from shippyard.cli.ctl.copies import copies, replicate
+from shippyard.cli.ctl.timeline import timeline
 from shippyard.cli.exits import EXIT_CODES_HELP, ExitCode, Problem
 from shippyard.cli.output import duration, print_json, print_table, size, when
 
@@ -258,3 +260,7 @@ def _decision(decision: dict[str, Any], deleted: set[str]) -> str:
     if decision["keep"]:
         return "keep"
     return "deleted" if decision["id"] in deleted else "would delete"
+
+
+for command in (copies, replicate, timeline):
+    backup.add_command(command)
