@@ -134,7 +134,7 @@ def _restore(tools: Any, given: dict[str, Any]) -> None:
 
 def _wanted(tools: Any, given: dict[str, Any]) -> tuple[Any, Any]:
     """What is wanted, and where it goes."""
-    from shippyard.backup.restore.dumps import IntoDatabase, name_before
+    from shippyard.backup.restore.dumps import IntoDatabase
     from shippyard.backup.restore.words import wanted_of
     from shippyard.postgres.target import Target
 
@@ -147,7 +147,7 @@ def _wanted(tools: Any, given: dict[str, Any]) -> tuple[Any, Any]:
         return wanted_of(given, way="files", target=folder.name), folder
     dbname = given["dbname"]
     if dbname is None:
-        dbname = name_before(wanted_of(given, way="dump", target=""), tools.restores.backups())
+        dbname = _name_before(tools, wanted_of(given, way="dump", target=""))
     into = Target(
         host=given["host"],
         port=given["port"],
@@ -157,3 +157,14 @@ def _wanted(tools: Any, given: dict[str, Any]) -> tuple[Any, Any]:
         passfile=given["passfile"],
     )
     return wanted_of(given, way="dump", target=into.dbname), IntoDatabase(into, tools.means)
+
+
+def _name_before(tools: Any, wanted: Any) -> str:
+    """What the database was called; without a dump of it nothing can be restored."""
+    from shippyard.backup.restore.archive import RestoreFailed
+    from shippyard.backup.restore.dumps import name_before
+
+    try:
+        return name_before(wanted, tools.restores.backups())
+    except RestoreFailed as error:
+        raise Problem(str(error), ExitCode.BLOCKED) from None
