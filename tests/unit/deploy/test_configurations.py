@@ -1,5 +1,6 @@
 """The four configurations load as they ship, and differ where their environments do."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -25,7 +26,24 @@ def credentials_of(config: Config) -> set[str]:
     ]
     named = [login.password_credential for login in logins]
     named += [route.url_credential for route in config.alerting.routes]
-    return {name for name in [*named, config.sentry.dsn_credential] if name}
+    named.append(config.sentry.dsn_credential)
+    return {name for name in named if name} | credentials_of_backups(config)
+
+
+def credentials_of_backups(config: Config) -> set[str]:
+    kept = config.backup.clusters.values()
+    logins = [login for each in kept for login in (each.replication, each.canary) if login]
+    named = [login.password_credential for login in logins]
+    named.append(config.backup.signing_key_credential)
+    if offsite := config.backup.offsite:
+        named += [offsite.access_key_credential, offsite.secret_key_credential]
+    return {name for name in named if name}
+
+
+def uncommented(environment: str) -> str:
+    """The file with its examples of settings turned on."""
+    text = (ROOT / "config" / f"{environment}.toml").read_text()
+    return re.sub(r"^# (?=\[|[a-z_]+ = )", "", text, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
@@ -70,6 +88,20 @@ def test_production_wakes_people_keeps_a_year_and_lets_no_root_in() -> None:
     assert config.backup.schema_schedule
     assert not config.control.allow_root
     assert set(config.control.operators).isdisjoint(config.control.approvers)
+
+
+def test_productions_examples_are_settings_that_can_be_turned_on(tmp_path: Path) -> None:
+    file = tmp_path / "shippyard.toml"
+    file.write_text(uncommented("production"))
+    config = load_config(file, environ={})
+    assert config.backup.clusters["main"].wal == "stream"
+    assert config.backup.offsite is not None
+    assert config.backup.keep_by_kind.base is not None
+    assert config.backup.drill.schedule
+    unit = (ROOT / "systemd" / "shippyard.service").read_text()
+    wanted = credentials_of(config)
+    assert len(wanted) == 10
+    assert all(f"LoadCredential={name}\n" in unit for name in wanted)
 
 
 @pytest.mark.parametrize("environment", ["development", "testing"])

@@ -56,3 +56,13 @@ def test_no_secret_stands_in_the_unit() -> None:
     unit = settings()
     assert "SetCredential" not in unit
     assert "Environment" not in unit
+
+
+def test_sandboxes_may_shut_themselves_in() -> None:
+    allowed = " ".join(settings()["SystemCallFilter"])
+    for call in ("seccomp", "landlock_restrict_self", "setpriority"):
+        assert f" {call}" in f" {allowed}"
+
+
+def test_it_may_take_from_the_spool_where_there_is_one() -> None:
+    assert settings()["ReadWritePaths"] == ["-/var/spool/shippyard"]
