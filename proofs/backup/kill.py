@@ -127,6 +127,7 @@ ROWS: tuple[Row, ...] = (
         "kill -9 of the daemon or a worker at random points of dumps and base backups",
         "0 partial counted, swept within 5 s, no backend left",
         kill,
+        alone=True,
     ),
     Row(
         "backup-faults",

@@ -89,6 +89,15 @@ def test_a_drill_and_a_copy_in_either_order(hand: Yard) -> None:
     assert happened(hand, first) == [("replicated", "s3://x"), ("drilled", "equal")]
 
 
+def test_a_copy_noted_late_takes_no_drill_back(hand: Yard) -> None:
+    at, backup = hand.clock.now(), dump(hand)
+    read_before = hand.service.find(backup)
+    hand.service.mark_drilled(backup, at, ok=True)
+    hand.service._events.replicated(read_before, at, "s3://x")
+    found = hand.service.find(backup)
+    assert (found.state, found.drilled_at, found.replicated_at) == ("drilled", at, at)
+
+
 def test_a_drill_that_fails_takes_back_what_one_proved(hand: Yard) -> None:
     at, backup = hand.clock.now(), dump(hand)
     hand.service.mark_drilled(backup, at, ok=True)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from shippyard.cli.ctl.backup import _draw_verified
+from shippyard.cli.ctl.backup import _draw_decisions, _draw_found, _draw_hold, _draw_verified
 
 
 def answer(kind: str, **changes: Any) -> dict[str, Any]:
@@ -14,7 +14,11 @@ def answer(kind: str, **changes: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("kind", "proof"),
-    [("dump", "hash and full decode agree"), ("schema", "hash and end mark agree")],
+    [
+        ("dump", "hash and full decode agree"),
+        ("schema", "hash and end mark agree"),
+        ("base", "hash, full decode and the server's own manifest agree"),
+    ],
 )
 def test_each_kind_says_what_was_looked_at(
     kind: str, proof: str, capsys: pytest.CaptureFixture[str]
@@ -26,3 +30,31 @@ def test_each_kind_says_what_was_looked_at(
 def test_damage_is_told_and_no_proof(capsys: pytest.CaptureFixture[str]) -> None:
     _draw_verified(answer("schema", ok=False, problems=["schema.sql: the end is missing"]))
     assert capsys.readouterr().out == "! schema.sql: the end is missing\n"
+
+
+def test_who_holds_it_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    _draw_hold({"id": "x", "held_by": "operator: audit"})
+    _draw_hold({"id": "x", "held_by": None})
+    assert capsys.readouterr().out == "x: held by operator: audit\nx: held by nobody\n"
+
+
+@pytest.mark.parametrize(("applied", "word"), [(False, "would add"), (True, "added")])
+def test_a_rebuild_says_what_it_would_do_or_did(
+    capsys: pytest.CaptureFixture[str], word: str, *, applied: bool
+) -> None:
+    found = {
+        "id": "x",
+        "database": "one",
+        "change": "added",
+        "why": "",
+        "state": "drilled",
+        "held_by": None,
+        "drilled_at": None,
+    }
+    _draw_found({"applied": applied, "found": [found]})
+    assert word in capsys.readouterr().out
+
+
+def test_frozen_retention_comes_first(capsys: pytest.CaptureFixture[str]) -> None:
+    _draw_decisions({"decisions": [], "deleted": [], "frozen": "the state was lost"})
+    assert capsys.readouterr().out.startswith("! the state was lost\n")
