@@ -40,6 +40,8 @@ CLOSE_S = 1.0
 FORECAST_RATIO = 0.25
 CANARY_S = 0.25
 SEGMENT_BYTES = 16 << 20
+FIRST_RECORD = 61
+"""In a segment, below its header: what follows the last record is never read."""
 BOTH: tuple[Kind, Kind] = ("base", "dump")
 GOODS = (
     "CREATE TABLE goods AS SELECT n AS id, md5(n::text) AS name, n % 97 AS shelf"
@@ -238,9 +240,9 @@ def _biggest(folder: Path) -> Path:
     return max((p for p in folder.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
 
 
-def _flip_in(path: Path) -> None:
+def _flip_in(path: Path, at: int | None = None) -> None:
     data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 0x10
+    data[len(data) // 2 if at is None else at] ^= 0x10
     path.write_bytes(data)
 
 
@@ -396,7 +398,7 @@ def _hole(y: Yard, backup: Backup) -> Iterator[dict[str, Any]]:
 def _flipped_wal(y: Yard, backup: Backup) -> Iterator[dict[str, Any]]:
     victim = _first_after(y, backup)
     kept = victim.read_bytes()
-    _flip_in(victim)
+    _flip_in(victim, FIRST_RECORD)
     yield {}
     victim.write_bytes(kept)
 

@@ -12,7 +12,6 @@ import ctypes
 import os
 import platform
 import pwd
-import resource
 import signal
 import struct
 import sys
@@ -66,8 +65,9 @@ def main(arguments: Sequence[str]) -> None:
     """Shut ourselves in and become the program; on any doubt don't."""
     asked = _parsed(arguments)
     try:
-        os.nice(asked.nice)
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        with contextlib.suppress(OSError):
+            # A service manager may forbid it; it keeps nothing in.
+            os.nice(asked.nice)
         os.umask(0o077)
         if asked.user:
             _become(asked.user)
