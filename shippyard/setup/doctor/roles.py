@@ -12,7 +12,10 @@ from shippyard.postgres.session import QueryFailed, Row, Session, Unreachable, s
 from shippyard.setup.doctor.finding import Finding, Patient
 
 CHECK = "role"
-HBA = "mend the role's password, or its line in pg_hba.conf; then: SELECT pg_reload_conf()"
+HBA = (
+    "start PostgreSQL, or mend the role's password or its line in pg_hba.conf; "
+    "then: SELECT pg_reload_conf()"
+)
 
 _MAY_WRITE = """
     SELECT coalesce(has_table_privilege(to_regclass('shippyard.canary'), 'UPDATE'), false)
@@ -53,7 +56,7 @@ def _asked(patient: Patient, database: Database, login: Login, look: Look) -> It
         with session(patient.target(database, login), "doctor") as opened:
             found = list(look(database, opened))
     except (Unreachable, QueryFailed, SecretMissing) as error:
-        yield Finding(CHECK, database.name, "fail", f"{login.user}: {error}", HBA)
+        yield Finding(CHECK, database.name, "fail", str(error), HBA)
         return
     yield from found or [Finding(CHECK, database.name, "ok", f"{login.user} may do what it is for")]
 

@@ -136,7 +136,7 @@ def _timeout(subject: str, server: Row) -> Finding:
 
 
 def _spool(subject: str, spool: Path) -> Finding:
-    remedy = "systemd-tmpfiles --create shippyard.conf"
+    remedy = "systemd-tmpfiles --create shippyard-wal.conf"
     try:
         found = spool.stat()
     except OSError as error:

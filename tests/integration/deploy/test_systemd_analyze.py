@@ -32,17 +32,22 @@ def installed(tmp_path: Path, analyze: str) -> Path:
     (tmp_path / "lib").symlink_to("usr/lib")
     own = tmp_path / "etc/systemd/system"
     own.mkdir(parents=True)
-    shutil.copy(ROOT / "systemd" / "shippyard.service", own)
+    for unit in ("shippyard.service", "shippyard-wal@.service"):
+        shutil.copy(ROOT / "systemd" / unit, own)
     return tmp_path
 
 
-def verify(processes: Processes, analyze: str, root: Path) -> Completed:
-    arguments = [analyze, "verify", f"--root={root}", "shippyard.service"]
-    return processes.run(arguments, timeout_s=30)
+def verify(
+    processes: Processes, analyze: str, root: Path, unit: str = "shippyard.service"
+) -> Completed:
+    return processes.run([analyze, "verify", f"--root={root}", unit], timeout_s=30)
 
 
-def test_verify_has_nothing_to_say(installed: Path, analyze: str, processes: Processes) -> None:
-    done = verify(processes, analyze, installed)
+@pytest.mark.parametrize("unit", ["shippyard.service", "shippyard-wal@main.service"])
+def test_verify_has_nothing_to_say(
+    installed: Path, analyze: str, processes: Processes, unit: str
+) -> None:
+    done = verify(processes, analyze, installed, unit)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
@@ -54,11 +59,12 @@ def test_verify_would_see_a_misspelt_key(
     assert "WatchDogSecs" in verify(processes, analyze, installed).stderr
 
 
-def test_exposure_is_low(analyze: str, processes: Processes) -> None:
-    unit = ROOT / "systemd" / "shippyard.service"
+@pytest.mark.parametrize("name", ["shippyard.service", "shippyard-wal@.service"])
+def test_exposure_is_low(analyze: str, processes: Processes, name: str) -> None:
+    unit = ROOT / "systemd" / name
     arguments = [analyze, "security", "--offline=true", "--no-pager", str(unit)]
     done = processes.run(arguments, timeout_s=30)
-    level = re.search(r"Overall exposure level for shippyard\.service: ([\d.]+)", done.stdout)
+    level = re.search(r"Overall exposure level for shippyard\S*: ([\d.]+)", done.stdout)
     assert level, done.stdout + done.stderr
     assert float(level.group(1)) <= EXPOSURE_MAX
 
