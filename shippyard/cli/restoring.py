@@ -76,6 +76,8 @@ def draw_shelf(answer: Mapping[str, Any]) -> None:
     print_table(heads, rows, "no backup here can be restored")
     for each in answer["unusable"]:
         click.secho(f"! {each['subject']}/{each['id']}: {each['why']}", fg="yellow", err=True)
+    for key in sorted({each["key_id"] for each in answer["unusable"] if each["key_id"]}):
+        click.echo(f"if you know key {key}: --trust {key}", err=True)
 
 
 def refuse(answer: Mapping[str, Any]) -> None:

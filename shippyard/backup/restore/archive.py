@@ -32,6 +32,8 @@ SPARE_BYTES = 256 * 1024 * 1024
 """Left free on the scratch disk, which others use, too."""
 REASON_CHARS = 400
 ERRORS_KEPT = 20
+ETA_FROM_S, ETA_FROM_SHARE = 2.0, 0.05
+"""Less than that says nothing of how long the rest takes."""
 SIGTERM_STATUS = -signal.SIGTERM
 
 # What pg_restore of a newer major says to an older server, which is no error of the restore's.
@@ -290,7 +292,7 @@ def _how_far(task: Load, done: set[int], elapsed_s: float) -> dict[str, Any]:
     behind = sum(task.weights.get(each, 1) for each in done & wanted)
     message = f"{len(done & wanted)} of {len(wanted)} objects"
     fields: dict[str, Any] = {"phase": "restoring", "message": message}
-    if behind and behind < total:
+    if elapsed_s > ETA_FROM_S and total * ETA_FROM_SHARE < behind < total:
         fields["eta_s"] = round(elapsed_s * (total - behind) / behind, 1)
         fields["message"] = f"{message}, about {fields['eta_s']:.0f} s left"
     return fields

@@ -45,6 +45,8 @@ class Wanted:
     backup_id: str | None = None
     only: Selection | None = None
     kind: Kind | None = None
+    accept_loss: bool = False
+    """The latest point may be the last one before a hole in the WAL."""
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,8 @@ def assess(wanted: Wanted, seen: Situation) -> Assessment:
     needed = needed_bytes(chosen) if chosen and not wanted.only else None
     refusals = [seen.why_none] if seen.why_none else []
     refusals += [seen.in_the_way] if seen.in_the_way else []
-    if chosen and seen.coverage and (hole := seen.coverage.refuses(wanted.point)):
+    hole = seen.coverage.refuses(wanted.point) if seen.coverage else None
+    if hole and not _is_accepted(wanted):
         refusals.append(hole)
     return Assessment(
         wanted=wanted,
@@ -165,6 +168,10 @@ def assess(wanted: Wanted, seen: Situation) -> Assessment:
 def needed_bytes(manifest: Manifest) -> int:
     """Disk that the restored data will take, roughly."""
     return manifest.size_bytes * (FILES_GROW if manifest.kind == "base" else DUMP_GROWS)
+
+
+def _is_accepted(wanted: Wanted) -> bool:
+    return wanted.accept_loss and wanted.point.kind == "latest"
 
 
 def _recoverable(wanted: Wanted, seen: Situation) -> list[str]:
@@ -193,6 +200,8 @@ def _loss(wanted: Wanted, seen: Situation) -> str:
             if not wanted.only
             else f"changes to it since {_said(seen.chosen.started_at)} ({_age(age)} ago)"
         )
+    if seen.coverage and seen.coverage.missing:
+        return f"all from WAL segment {seen.coverage.missing} on, which is missing, as accepted"
     if not seen.coverage or not seen.coverage.segments:
         age = seen.now - consistent_at(seen.chosen)
         return f"all since the base backup ({_age(age)} ago): no WAL after it is kept"

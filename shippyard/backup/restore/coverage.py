@@ -43,7 +43,7 @@ class Coverage:
         if point.kind == "latest":
             return (
                 f"{hole}: `latest` would end there in silence; look for it in other copies, or "
-                f"restore to just before it with --at {format_lsn(self.reaches - 1)}"
+                f"restore to just before it, {format_lsn(self.reaches)}, with --accept-loss"
             )
         if point.kind == "lsn" and parse_lsn(str(point.value)) >= self.reaches:
             return f"{hole}: {point} lies behind it; look for it in other copies"

@@ -13,7 +13,7 @@ from shippyard.backup.restore.assess import Assessment, Situation, Wanted, subje
 from shippyard.backup.restore.bringup import Bench, Bringup, Recovered
 from shippyard.backup.restore.compare import environment_differences
 from shippyard.backup.restore.course import Done, Means
-from shippyard.backup.restore.coverage import kept_of
+from shippyard.backup.restore.coverage import cover, kept_of
 from shippyard.backup.restore.dumps import writes
 from shippyard.backup.restore.feeder import Fed, WalFeeder
 from shippyard.backup.restore.handback import after_files
@@ -132,12 +132,17 @@ class IntoFolder:
         subject = subject_for(wanted, shelved.manifests)
         bases = shelved.of(subject, ("base",))
         source = self._means.shelf.wal(subject)
+        kept = kept_of(source)
         named = [base for base in bases if base.id == wanted.backup_id]
-        chosen = named[0] if named else choose_base(bases, wanted.point, kept_of(source))
-        seen = replace(seen, backups=bases, chosen=chosen)
+        chosen = named[0] if named else choose_base(bases, wanted.point, kept)
         self._chain = _chain_of(chosen, bases)
-        self._plan = plan_recovery(chosen, source, wanted.point)
-        return replace(seen, coverage=self._plan.coverage, forecast_s=self._means.forecast(chosen))
+        names = source.segments() if source else ()
+        coverage = cover(chosen, names, kept, wanted.point)
+        forecast_s = self._means.forecast(chosen)
+        seen = replace(seen, backups=bases, chosen=chosen, coverage=coverage, forecast_s=forecast_s)
+        if not coverage.refuses(wanted.point) or wanted.accept_loss:
+            self._plan = plan_recovery(chosen, source, wanted.point, accept_loss=wanted.accept_loss)
+        return seen
 
     def _tools(self, base: Manifest) -> Tools:
         """The server's own programs: files of one major are for that major alone."""

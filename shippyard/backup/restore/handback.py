@@ -13,6 +13,9 @@ from shippyard.postgres.session import session
 from shippyard.postgres.target import Target
 from shippyard.postgres.writing import quoted_name, quoted_text
 
+BY_HAND = "yourself: "
+"""What stands before a statement in a note that a person is to run."""
+
 _SUBSCRIPTIONS = (
     "SELECT s.subname AS name FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid"
     " WHERE d.datname = current_database() ORDER BY 1"
@@ -50,8 +53,9 @@ def after_dump(manifest: Manifest, into: Target, notes: Sequence[str]) -> Handba
 def after_part(into: Target, what: str, notes: Sequence[str]) -> Handback:
     """After one table or schema."""
     commands = [f"vacuumdb --analyze-only {_at(into)} {shlex.quote(into.dbname)}"]
-    commands += [note.partition("yourself: ")[2] for note in notes if "foreign key" in note]
-    others = [note for note in notes if "foreign key" not in note]
+    said = [note.partition(BY_HAND) for note in notes]
+    commands += [statement for _, by_hand, statement in said if by_hand]
+    others = [note for note, by_hand, _ in said if not by_hand]
     return Handback(_psql(into), tuple(commands), (f"nothing but {what}", *others))
 
 

@@ -29,6 +29,7 @@ from shippyard.backup.restore.contents import (
     weights,
 )
 from shippyard.backup.restore.globals import GlobalsFailed, apply_globals, script_of
+from shippyard.backup.restore.handback import BY_HAND
 from shippyard.backup.restore.place import (
     apply_settings,
     drop_database,
@@ -248,7 +249,7 @@ class _Work:
         elif chosen.keys:
             hands = self.hands
             said = archive.statements_for(hands.processes, hands.tools, file, chosen.keys)
-            self.notes.extend(f"add the foreign key yourself: {key}" for key in _keys_in(said))
+            self.notes.extend(f"add the foreign key {BY_HAND}{key}" for key in _keys_in(said))
         if chosen.views:
             self.notes.append(f"views on it were not restored: {', '.join(chosen.views)}")
 

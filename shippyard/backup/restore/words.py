@@ -35,6 +35,7 @@ def wanted_of(words: Mapping[str, Any], *, way: Way, target: str) -> Wanted:
         point=_point(said["at"], said["timeline"]),
         backup_id=said["backup"],
         only=only,
+        accept_loss=bool(words.get("accept_loss")),
     )
 
 

@@ -17,6 +17,7 @@ OPTIONS = (
     click.option("--table", metavar="SCHEMA.TABLE", help="Only this table."),
     click.option("--schema", help="Only this schema."),
     click.option("--into-schema", help="Give the schema this name, beside the one that is there."),
+    click.option("--accept-loss", is_flag=True, help="Latest may be just before a hole in WAL."),
     click.option("--data-dir", help="Restore a base backup and WAL into this empty folder."),
 )
 
@@ -99,7 +100,7 @@ def status(asking: Asking) -> None:
 
 
 def _params(asking: Asking, of: str | None, given: dict[str, Any]) -> dict[str, Any]:
-    params = {name: value for name, value in given.items() if value is not None}
+    params = {name: value for name, value in given.items() if value not in (None, False)}
     if of or not given["data_dir"]:
         params["of"] = the_database(asking, of)
     return params

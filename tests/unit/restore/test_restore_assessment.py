@@ -162,3 +162,14 @@ def test_a_hole_refuses_latest_and_warns_of_a_time() -> None:
     later = replace(wanted, point=parse_point("2026-03-04T11:30:00Z"))
     assert assess(later, seen).refusals == ()
     assert "000000010000000000000004" in assess(later, seen).warnings[0]
+
+
+def test_a_hole_is_gone_over_only_when_that_is_accepted() -> None:
+    base = a_backup(1, "base", "@main")
+    coverage = cover(base, names(3, 5), Kept(), Point("latest"))
+    seen = Situation(NOW, [base], chosen=base, coverage=coverage)
+    said = assess(Wanted("files", "/srv/pg", "@main", accept_loss=True), seen)
+    assert said.refusals == ()
+    assert "000000010000000000000004" in said.loss
+    behind = Wanted("files", "/x", "@main", point=parse_point("0/5000000"), accept_loss=True)
+    assert "lies behind it" in assess(behind, seen).refusals[0]
