@@ -117,9 +117,7 @@ class Fetcher:
 
     def _content(self, prefix: str, index: Index, part: Part) -> bytes:
         name = prefix + part.stored.name
-        stored = self._store.get(name)
-        _refuse_changed(stored, part.stored.sha256, name)
-        content = self._identities.decrypt(stored, index.key_ids, index.id)
+        content = self._identities.decrypt(self._store.get(name), index.key_ids, name)
         _refuse_changed(content, part.sha256, name)
         return content
 

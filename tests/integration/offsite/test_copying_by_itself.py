@@ -166,6 +166,17 @@ def test_a_store_that_fails_is_given_rest_and_told_of_the_third_time(
     assert scene.told[-1].summary is None
 
 
+def test_a_store_that_rests_is_asked_for_no_other_backup(
+    scene: Scene, publish: Publish, clock: FakeClock, store: WatchedStore
+) -> None:
+    for days in (1, 0):
+        scene.backups.add(aged(publish, clock, days))
+    store.cut_after(0)
+    scene.service.look()
+    scene.service.look()
+    assert list(scene.states().values()) == ["failed"]
+
+
 def test_what_trying_does_not_help_is_told_at_once(
     scene: Scene, published: Published, store: WatchedStore
 ) -> None:
@@ -287,6 +298,15 @@ def test_wal_goes_when_no_base_copy_needs_it(
     scene.service.look()
     assert scene.service.prune(apply=True).wal_deleted == 1
     assert place.wal_source("@main").names() == [needed, "00000002.history"]
+    clock.advance(9 * 24 * 3600)
+    later = publish(
+        "20260313T050607Z-base-1a2b3c", "@main", kind="base", wal_first="000000010000000000000009"
+    )
+    scene.backups.add(later)
+    scene.service.replicate(later.manifest.id)
+    pruned = scene.service.prune(apply=True)
+    assert (pruned.deleted, pruned.wal_deleted) == ((BASE,), 1)
+    assert place.wal_source("@main").names() == ["00000002.history"]
 
 
 def test_another_engines_backup_is_left_to_it(scene: Scene, publish: Publish) -> None:
