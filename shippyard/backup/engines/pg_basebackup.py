@@ -6,9 +6,9 @@ password is in the environment or a passfile, never in an argument.
 """
 
 import contextlib
+import shutil
 import signal
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ SENDERS_NEEDED = 2
 SERVER_COMPRESSES_SINCE = 15
 INCREMENTAL_SINCE = 17
 NO_WORKERS = "compression worker count"
+SCRATCH = ".wal"
 
 # What PostgreSQL says, and what mends it.
 REMEDIES = {
@@ -134,13 +135,13 @@ class BaseEngine:
         """
         method = f"sha256, full decode, {FILE_NAME}, WAL records"
         names = [entry.name for entry in files]
-        with tempfile.TemporaryDirectory(prefix=".wal-", dir=folder.parent) as scratch:
+        with _scratch(folder) as wal:
             try:
-                walk = Walk(folder, WalOnly(Path(scratch)), jobs=self._jobs, breathe=self._breathe)
+                walk = Walk(folder, WalOnly(wal), jobs=self._jobs, breathe=self._breathe)
                 walked, problems = walk.run(names)
             except (BaseUnusable, BaseManifestUnusable, TarballUnusable) as error:
                 return method, [str(error)]
-            return method, [*problems, *self._wal_problems(walked, Path(scratch))]
+            return method, [*problems, *self._wal_problems(walked, wal)]
 
     def _look(self, opened: Session) -> Preflight:
         major = opened.server_version // 10_000
@@ -182,6 +183,11 @@ class BaseEngine:
             raise EngineFailed(
                 "incremental base backups need WAL summaries: run ALTER SYSTEM SET summarize_wal "
                 "= on, then SELECT pg_reload_conf(), and take a full one"
+            )
+        if not (self._parent[0] / FILE_NAME).is_file():
+            raise EngineFailed(
+                f"{parent.id} has no {FILE_NAME}, which an incremental backup needs; "
+                "take a full base backup first"
             )
         if parent.source.system_identifier != source.system_identifier:
             raise EngineFailed(
@@ -297,6 +303,18 @@ class BaseEngine:
             if symptom in reason:
                 return f"{reason}; {remedy.format(user=self._target.user, how=how, where=where)}"
         return reason
+
+
+@contextlib.contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """A folder for the WAL: on the same disk, and swept with the backup should we be killed."""
+    scratch = folder / SCRATCH
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(mode=0o700)
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _placed(source: Source, manifest: BaseManifest) -> Source:

@@ -22,7 +22,8 @@ from shippyard.backup.restore.unpack import FOLDER_MODE, Owner, owner_of
 from shippyard.backup.wal.names import NameInvalid, is_history, is_segment, parse_history
 from shippyard.postgres.session import one_line
 
-AHEAD = 32
+AHEAD_BYTES = 512 * 1024 * 1024
+AHEAD_MIN = 2
 TURN_S = 0.01
 TURNS_A_PULSE = 100
 STOP_S = 3.0
@@ -43,8 +44,8 @@ class Fed:
 class WalFeeder:
     """Feeds one recovery, for the length of a block. `spool` is best on the data folder's disk.
 
-    At most `ahead` segments are in the spool before recovery wants them; `jobs` are fetched at
-    once.
+    At most `ahead_bytes` are in the spool before recovery wants them, but for two segments;
+    `jobs` are fetched at once.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class WalFeeder:
         laid: LaidOut,
         *,
         account: str | None,
-        ahead: int = AHEAD,
+        ahead_bytes: int = AHEAD_BYTES,
         jobs: int = 2,
     ) -> None:
         self._source = source
@@ -64,7 +65,7 @@ class WalFeeder:
         self._laid = laid
         self._account = account
         self._owner = Owner()
-        self._ahead = ahead
+        self._ahead = max(AHEAD_MIN, ahead_bytes // laid.segment_bytes)
         self._jobs = jobs
         self._fetching: dict[str, Future[None]] = {}
         # What came with the backup need not come again, but for its last one.
@@ -133,8 +134,10 @@ class WalFeeder:
                     turns += 1
                     if turns % TURNS_A_PULSE == 0:
                         self._put("pulse", f"{turns}\n")
-            except OSError as error:
+            except Exception as error:  # noqa: BLE001  whatever it is, recovery must not go on
                 self.refused = f"WAL can't be handed out: {one_line(error)}"
+                with contextlib.suppress(OSError):
+                    self._put("ended", "")
             pool.shutdown(wait=True, cancel_futures=True)
 
     def _turn(self, pool: ThreadPoolExecutor) -> None:
