@@ -163,12 +163,14 @@ def join(ground: Ground) -> Safekeeping:
         tell=ground.tell,
     )
     offsite = _offsite(ground, seal)
-    copies = _copies(ground, offsite, backups, seal) if offsite else None
+    own = _offsite(ground, seal)  # copies close theirs when they stop
+    copies = _copies(ground, own, backups, seal) if own else None
     bases = KeptBases(Catalog(ground.state), Layout(config.backup.dir), seal)
     wal = _Wal(ground, offsite, bases)
     drills = _drills(ground, offsite, backups, wal)
     snapshots = _snapshots(ground, offsite)
     services: list[Service] = [
+        *([_Reached(offsite)] if offsite else []),
         backups,
         *wal.services,
         *([copies] if copies else []),
@@ -189,6 +191,20 @@ def join(ground: Ground) -> Safekeeping:
         *_restore_methods(ground, drills, seal),
     ]
     return Safekeeping(backups, drills, copies, wal.watches, services, jobs, methods)
+
+
+class _Reached:
+    """A place off the machine, let go of when everything that uses it has stopped."""
+
+    def __init__(self, offsite: Offsite) -> None:
+        self._offsite = offsite
+
+    def start(self) -> None:
+        """Nothing to do: it is asked when it is needed."""
+
+    def stop(self) -> None:
+        """End what still runs there."""
+        self._offsite.close()
 
 
 class _Wal:
