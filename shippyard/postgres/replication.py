@@ -120,23 +120,10 @@ class ReplicationSession:
         Raises:
             QueryFailed: it refuses for another reason.
         """
-        connection = self._connection.pgconn
-        result = connection.exec_(f"START_REPLICATION PHYSICAL {lsn} TIMELINE {timeline}".encode())
-        if result.status not in (pq.ExecStatus.COPY_BOTH, pq.ExecStatus.COMMAND_OK):
-            return _is_there(result)
-        # That a file is gone is only found when it is read: the error comes in place of WAL.
-        connection.nonblocking = 1
-        deadline = time.monotonic() + PROBE_S
-        while (left_s := deadline - time.monotonic()) > 0:
-            size, data = connection.get_copy_data(1)
-            if size < 0:
-                return _is_there(connection.get_result())
-            if size > 0 and bytes(data[:1]) == b"w":
-                return True
-            if size == 0:
-                select.select([connection.socket], [], [], left_s)
-                connection.consume_input()
-        return True
+        try:
+            return _streams(self._connection.pgconn, f"{lsn} TIMELINE {timeline}")
+        except psycopg.Error as error:
+            raise QueryFailed(one_line(error), error.sqlstate) from None
 
     def _one(self, command: LiteralString, *names: str) -> tuple[Any, ...]:
         composed = sql.SQL(command).format(*(sql.Identifier(name) for name in names))
@@ -176,6 +163,25 @@ def replication_session(
     finally:
         with contextlib.suppress(psycopg.Error):
             connection.close()
+
+
+def _streams(connection: "pq.abc.PGconn", place: str) -> bool:
+    result = connection.exec_(f"START_REPLICATION PHYSICAL {place}".encode())
+    if result.status != pq.ExecStatus.COPY_BOTH:
+        return _is_there(result)  # an error, or a timeline that ends right there
+    # That a file is gone is only found when it is read: the error comes in place of WAL.
+    connection.nonblocking = 1
+    deadline = time.monotonic() + PROBE_S
+    while (left_s := deadline - time.monotonic()) > 0:
+        size, data = connection.get_copy_data(1)
+        if size < 0:
+            return _is_there(connection.get_result())
+        if size > 0 and bytes(data[:1]) == b"w":
+            return True
+        if size == 0:
+            select.select([connection.socket], [], [], left_s)
+            connection.consume_input()
+    return True
 
 
 def _is_there(result: "pq.abc.PGresult | None") -> bool:

@@ -39,7 +39,8 @@ def begin_at(
             raise ServerBehind(_behind(server, needed))
         return needed
     if needed.timeline in switch_at:
-        if needed.begins(server.segment_bytes) <= switch_at[needed.timeline]:
+        # At its very end a timeline gives nothing, and pg_receivewal would not get past it.
+        if needed.begins(server.segment_bytes) < switch_at[needed.timeline]:
             return needed
         return _after(server, needed.timeline)
     if needed.timeline > server.timeline:

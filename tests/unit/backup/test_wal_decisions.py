@@ -48,6 +48,8 @@ ONE_TO_THREE = (Switch(1, 60 * SIZE + 9),)
         # promoted after what we have: follow the old timeline into the new one
         (server(2, history=ONE_TO_TWO), Segment(1, 40), {1}, Segment(1, 40)),
         (server(2, history=ONE_TO_TWO), Segment(1, 50), {1}, Segment(1, 50)),
+        # promoted on the boundary that we are at: the old one has nothing more to give
+        (server(2, history=(Switch(1, 50 * SIZE),)), Segment(1, 50), {1}, Segment(2, 50)),
         # promoted before what we have: the new timeline begins where it branched off
         (server(2, history=ONE_TO_TWO), Segment(1, 55), {1}, Segment(2, 50)),
         # another branch than ours: from where both were one
