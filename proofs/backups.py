@@ -18,6 +18,8 @@ from proofs.backup import (
     races,
     restore,
     retention,
+    rpo,
+    wal,
 )
 from proofs.table import Row, main
 
@@ -29,6 +31,8 @@ ROWS: tuple[Row, ...] = (
     *physical.ROWS,
     *restore.ROWS,
     *engines.ROWS,
+    *wal.ROWS,
+    *rpo.ROWS,
     *drills.ROWS,
     *offsite.ROWS,
     *retention.ROWS,
