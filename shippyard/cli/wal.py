@@ -1,6 +1,5 @@
 """`shippyard wal`: receive WAL, and hand it over and back; all without the daemon."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,15 @@ from shippyard.cli.exits import EXIT_CODES_HELP, ExitCode, Problem
 
 if TYPE_CHECKING:
     from shippyard.config.models import Config
+
+ENDS_RECOVERY = 200
+"""PostgreSQL takes any status up to 125 for the end of WAL, and promotes."""
+FETCH_CODES_HELP = """\b
+Exit codes:
+  0    written
+  1    there is none
+  200  it is damaged, or can't be had; PostgreSQL then ends recovery
+"""
 
 CONFIG_OPTION = click.option(
     "--config",
@@ -92,38 +100,43 @@ def push(path: Path, spool: Path) -> None:
         raise Problem(f"{path}: {error.strerror or error}") from None
 
 
-@wal.command(epilog=EXIT_CODES_HELP)
+@wal.command(epilog=FETCH_CODES_HELP)
 @click.argument("name", metavar="NAME")
 @click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
 @click.option("--cluster", help="Whose WAL; may be left out when one cluster keeps WAL.")
 @CONFIG_OPTION
-def fetch(name: str, path: Path, cluster: str | None, config_path: Path) -> None:
+@click.pass_context
+def fetch(
+    ctx: click.Context, name: str, path: Path, cluster: str | None, config_path: Path
+) -> None:
     """Write the kept WAL file NAME to PATH, decompressed and compared with its hash.
 
-    For restore_command, with %f as NAME and %p as PATH. Exits with 1 when there is none.
+    For restore_command, with %f as NAME and %p as PATH.
 
     \b
     Example:
       restore_command = 'shippyard wal fetch %f %p --cluster main'
     """
+    try:
+        found = _fetched(config_path, cluster, name, path)
+    except Exception as error:  # noqa: BLE001  recovery that went on would end too early
+        click.echo(f"shippyard: {error}", err=True)
+        ctx.exit(ENDS_RECOVERY)
+    if not found:
+        raise Problem(f"{name} is not kept")
+
+
+def _fetched(config_path: Path, cluster: str | None, name: str, path: Path) -> bool:
     from shippyard.backup.model import subject_of_cluster
-    from shippyard.backup.restore.physical import WalUnusable
     from shippyard.backup.wal.archive import WalArchive
 
     config = _loaded(config_path)
     kept = [each for each, settings in config.backup.clusters.items() if settings.wal != "off"]
     whose = cluster or (kept[0] if len(kept) == 1 else None)
     if whose not in kept:
-        raise Problem(
-            f"whose WAL? name one with --cluster: {', '.join(kept) or 'none is kept'}",
-            ExitCode.USAGE,
-        )
-    archive = WalArchive(config.backup.dir, subject_of_cluster(whose))
-    try:
-        if not archive.fetch(os.path.basename(name), path):  # noqa: PTH119  a name, not a path
-            raise Problem(f"{name} is not kept in {archive.folder}")
-    except (WalUnusable, OSError) as error:
-        raise Problem(str(error)) from None
+        known = ", ".join(kept) or "none is kept"
+        raise Problem(f"whose WAL? name one with --cluster: {known}", ExitCode.USAGE)
+    return WalArchive(config.backup.dir, subject_of_cluster(whose)).fetch(Path(name).name, path)
 
 
 def _loaded(path: Path) -> "Config":

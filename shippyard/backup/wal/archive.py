@@ -59,7 +59,8 @@ class WalArchive:
         Raises:
             OSError: they can't be made.
         """
-        self.receiving.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for folder in (self.folder.parent.parent, self.folder.parent, self.folder, self.receiving):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         fsync_path(self.folder)
         fsync_path(self.folder.parent)
 

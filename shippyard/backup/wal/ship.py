@@ -131,7 +131,9 @@ class WalShip:
         self._beat()
         try:
             if self._clock.monotonic() - self._listed_at > RELIST_S:
-                self._shipped = set(self._store.wal_source(self._subject).names())
+                names = self._store.wal_source(self._subject).names()
+                # Of what is there in part nobody knows how much.
+                self._shipped = {name for name in names if not is_partial(name)}
                 self._listed_at = self._clock.monotonic()
             self._send_whole()
             if self._clock.monotonic() - self._partial_at >= self._every_s:

@@ -231,12 +231,20 @@ def test_archive_command_hands_over_without_a_daemon(place: Place, eventually: E
         assert len(place.whole()) >= 3
         assert drained.waiting() == []
         assert place.scanned().gaps == ()
-        fetched = place.folder / "fetched"
-        with place.program(
-            primary, "wal", "fetch", place.whole()[0], str(fetched), "--cluster", "main"
-        ) as done:
-            assert done.wait(20) == 0
-        assert fetched.stat().st_size == 16 * 1024 * 1024
+        first, second, *_ = place.whole()
+        assert fetch(place, primary, first) == 0
+        assert (place.folder / first).stat().st_size == 16 * 1024 * 1024
+        assert fetch(place, primary, "0000000100000000000000FF") == 1
+        # PostgreSQL takes 1 for the end of WAL, so what is damaged must say something else.
+        stored = place.archive.path(second)
+        stored.write_bytes(stored.read_bytes()[:-5])
+        assert fetch(place, primary, second) == 200
+
+
+def fetch(place: Place, cluster: EmbeddedCluster, name: str) -> int:
+    arguments = ("wal", "fetch", name, str(place.folder / name), "--cluster", "main")
+    with place.program(cluster, *arguments) as program:
+        return program.wait(20)
 
 
 def _python_for(account: str | None) -> str:
