@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from shippyard.backup.compression import compress_file
 from shippyard.backup.restore.physical import WalUnusable
 from shippyard.backup.wal.archive import WalArchive, WalRefused
 from shippyard.backup.wal.index import Index
@@ -237,3 +238,15 @@ def test_times_are_kept(archive: WalArchive, source: Path) -> None:
     late = NOW + timedelta(hours=3)
     archive.put(write_segment(source, 5), late)
     assert [entry.at for entry in archive.kept().entries.values()] == [late]
+
+
+def test_a_whole_file_of_other_content_is_not_what_was_put(
+    archive: WalArchive, source: Path, tmp_path: Path
+) -> None:
+    path = write_segment(source, 5)
+    archive.put(path, NOW)
+    archive.path(path.name).unlink()
+    compress_file(write_segment(source, 5, fill=b"y"), archive.path(path.name))
+    assert "not what was put" in str(archive.problem(path.name))
+    with pytest.raises(WalUnusable, match="not what was put"):
+        archive.fetch(path.name, tmp_path / "out")
