@@ -108,9 +108,9 @@ class Stage:
 
     def archive(self) -> WalArchive:
         """All WAL so far, compressed and listed as the daemon keeps it."""
-        self.shelf.execute("SELECT pg_switch_wal()")
+        # At a segment's very beginning this names the one before.
+        newest = self._asked("SELECT pg_walfile_name(pg_switch_wal())")
         rows = "SELECT last_archived_wal FROM pg_stat_archiver"
-        newest = self._asked("SELECT pg_walfile_name(pg_current_wal_lsn() - 1)")
         until(lambda: (self._asked(rows) or "") >= str(newest), ARCHIVED_S, "WAL archived")
         kept = WalArchive(self.folder / "kept", SUBJECT)
         kept.prepare()
