@@ -33,6 +33,8 @@ MACHINE_SLACK_S = 5.0
 WRITES_S = 2.0
 P99 = 0.99
 TOGETHER = 3
+SLOW_S = 0.005
+"""Between commits where a whole segment, which goes at once, would hide the wait."""
 
 
 def rpo(context: Context) -> Outcome:
@@ -122,7 +124,7 @@ def _archived(context: Context, number: int, timeout_s: int) -> float:
         with yard.server("server", settings) as server:
             config = yard.configure(server)
             yard.archive.prepare()
-            with _pushing(yard, handed, spool), _writing(server, 0.005) as writer:
+            with _pushing(yard, handed, spool), _writing(server, SLOW_S) as writer:
                 base = yard.base(server, config)
                 count = len(yard.whole())
                 until(lambda: len(yard.whole()) > count, timeout_s + 30, "a switch")
@@ -141,7 +143,7 @@ def _machine(context: Context, number: int, every_s: float) -> float:
         with yard.receiver(server):
             base = yard.base(server, config)
             offsite.send(*base)
-            with _shipping(yard, offsite, every_s) as ship, _writing(server) as writer:
+            with _shipping(yard, offsite, every_s) as ship, _writing(server, SLOW_S) as writer:
                 first = until(ship.position, every_s + 30, "something shipped") or 0
                 until(lambda: (ship.position() or 0) > first, every_s + 30, "another shipment")
                 time.sleep(max(0.0, every_s - 0.5))

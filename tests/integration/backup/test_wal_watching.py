@@ -83,7 +83,9 @@ class Post:
 @pytest.fixture(scope="module")
 def server(processes: Processes) -> Iterator[tuple[EmbeddedCluster, Tools]]:
     tools = server_tools(processes)
-    with embedded_cluster(tools, processes, {"max_slot_wal_keep_size": "1GB"}) as up:
+    # Only what a test commits is committed.
+    settings = {"max_slot_wal_keep_size": "1GB", "autovacuum": "off"}
+    with embedded_cluster(tools, processes, settings) as up:
         yield up, tools
 
 
