@@ -9,7 +9,7 @@ import contextlib
 import hashlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -121,10 +121,13 @@ def compress_file(source: Path, destination: Path, level: int = 3, threads: int 
 
 
 @contextlib.contextmanager
-def decompressed(path: Path) -> Iterator[BinaryIO]:
+def decompressed(
+    path: Path, on_read: Callable[[int], object] = lambda _: None
+) -> Iterator[BinaryIO]:
     """The content of a compressed file, as a stream in bounded memory.
 
-    Proof of the whole is only had by reading to the end: the checksum stands there.
+    Proof of the whole is only had by reading to the end: the checksum stands there. `on_read` is
+    told how many bytes of the file itself were read, each time some are.
 
     Raises:
         Undecodable: at once when the file is cut, or is none of ours; while reading, when what is
@@ -136,7 +139,10 @@ def decompressed(path: Path) -> Iterator[BinaryIO]:
         file.seek(0)
         decoder = zstandard.ZstdDecompressor(max_window_size=WINDOW_MAX_BYTES)
         frames = decoder.stream_reader(
-            file, read_size=CHUNK_BYTES, read_across_frames=True, closefd=False
+            _Watched(file, on_read),  # type: ignore[arg-type]  # it only reads
+            read_size=CHUNK_BYTES,
+            read_across_frames=True,
+            closefd=False,
         )
         with io.BufferedReader(_Decoded(frames), CHUNK_BYTES) as stream:
             yield stream
@@ -155,6 +161,19 @@ def undecodable(path: Path) -> str | None:
     except Undecodable as error:
         return str(error)
     return None
+
+
+class _Watched:
+    """A file whose reader's place is told."""
+
+    def __init__(self, file: BinaryIO, on_read: Callable[[int], object]) -> None:
+        self._file = file
+        self._on_read = on_read
+
+    def read(self, size: int) -> bytes:
+        data = self._file.read(size)
+        self._on_read(len(data))
+        return data
 
 
 class _Decoded(io.RawIOBase):

@@ -1,21 +1,15 @@
-"""Owns driving pg_restore and psql: an archive's contents, its restore, and how far that is.
+"""Owns the small programs around a restore: an archive's contents, its SQL, scripts, sessions.
 
-Knows one archive and one target. What may be restored where, and what becomes of roles, is decided
-above. A program that is ended, or whose owner is, takes its sessions on the server with it.
+How an archive is loaded is next door, what may be restored where is decided above.
 """
 
 import contextlib
-import os
-import re
-import shutil
-import signal
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from shippyard.backup.compression import CHUNK_BYTES, decompressed
 from shippyard.backup.restore.contents import Item, parse_contents
 from shippyard.host.clock import Clock
 from shippyard.host.process import Processes, ProcessTimedOut
@@ -28,18 +22,7 @@ Progress = Callable[[Mapping[str, Any]], None]
 
 APPLICATION = "shippyard:restore"
 LIST_TIMEOUT_S = 600.0
-SPARE_BYTES = 256 * 1024 * 1024
-"""Left free on the scratch disk, which others use, too."""
 REASON_CHARS = 400
-ERRORS_KEPT = 20
-ETA_FROM_S, ETA_FROM_SHARE = 2.0, 0.05
-"""Less than that says nothing of how long the rest takes."""
-SIGTERM_STATUS = -signal.SIGTERM
-
-# What pg_restore of a newer major says to an older server, which is no error of the restore's.
-UNKNOWN_THERE = re.compile(r'unrecognized configuration parameter "[a-z_]+"')
-
-_DONE = re.compile(rb"(?:finished|processing) item (\d+) ")
 
 REMEDIES = {
     "must be superuser": "restore as a superuser (--user postgres)",
@@ -69,68 +52,6 @@ class Hands:
     clock: Clock
 
 
-@dataclass(frozen=True)
-class Load:
-    """One run of pg_restore: the archive, what of it, and how long it may take."""
-
-    file: Path
-    items: tuple[Item, ...]
-    weights: Mapping[int, int]
-    jobs: int
-    timeout_s: float
-    ids: frozenset[int] | None = None
-    """What is taken of the archive; None for all."""
-
-    @property
-    def wanted(self) -> list[Item]:
-        """The items that are restored, in the archive's order."""
-        taken = self.weights.keys() if self.ids is None else self.ids
-        return [item for item in self.items if item.id in taken]
-
-
-@dataclass
-class _Said:
-    """What the program has said so far, read piece by piece."""
-
-    done: set[int] = field(default_factory=set)
-    errors: list[str] = field(default_factory=list)
-    rest: bytes = b""
-
-    def take(self, data: bytes) -> None:
-        *lines, self.rest = (self.rest + data).split(b"\n")
-        for line in lines:
-            if found := _DONE.search(line):
-                self.done.add(int(found.group(1)))
-            elif b"error: " in line and len(self.errors) < ERRORS_KEPT:
-                self.errors.append(line.decode(errors="replace"))
-
-    @property
-    def hard(self) -> list[str]:
-        """Errors but those that only say that the server is older than the program."""
-        return [error for error in self.errors if not UNKNOWN_THERE.search(error)]
-
-
-@contextlib.contextmanager
-def seekable(file: Path, scratch: Path | None) -> Iterator[Path]:
-    """The archive where pg_restore can jump about in it: decompressed to scratch when it must be.
-
-    Raises:
-        RestoreFailed: the scratch disk would be full.
-        Undecodable: the file is not what was once written.
-    """
-    if file.suffix != ".zst":
-        yield file
-        return
-    with tempfile.TemporaryDirectory(prefix="shippyard-restore-", dir=scratch) as folder:
-        plain = Path(folder) / file.stem
-        with decompressed(file) as stream, plain.open("wb") as out:
-            plain.chmod(0o600)
-            while chunk := stream.read(CHUNK_BYTES):
-                _refuse_full(plain, len(chunk))
-                out.write(chunk)
-        yield plain
-
-
 def contents_of(processes: Processes, tools: Tools, file: Path) -> list[Item]:
     """What the archive holds.
 
@@ -154,35 +75,12 @@ def statements_for(processes: Processes, tools: Tools, file: Path, items: Iterab
     """
     with tempfile.TemporaryDirectory(prefix="shippyard-restore-") as folder:
         out = Path(folder) / "sql"
-        wanted = _use_list(Path(folder), items)
+        wanted = use_list(Path(folder), items)
         argv = [tools.path("pg_restore"), f"--file={out}", wanted, str(file)]
         done = processes.run(argv, timeout_s=LIST_TIMEOUT_S)
         if done.returncode:
             raise RestoreFailed(f"{file.name} can't be read: {one_line(Exception(done.reason()))}")
         return out.read_text()
-
-
-def load(hands: Hands, task: Load, progress: Progress) -> int:
-    """Run pg_restore to its end; gives how many objects were restored.
-
-    Raises:
-        RestoreFailed: it stopped at an error, was ended, or ran past its time.
-    """
-    older = server_major(hands.into) < hands.tools.major
-    argv = [
-        hands.tools.path("pg_restore"),
-        "--verbose",
-        f"--jobs={task.jobs}",
-        # A newer pg_restore sets parameters that an older server has not; those are told apart
-        # below, and anything else still fails the restore.
-        *([] if older else ["--exit-on-error"]),
-        *hands.into.arguments(),
-    ]
-    with tempfile.TemporaryDirectory(prefix="shippyard-restore-") as folder:
-        if task.ids is not None:
-            argv.append(_use_list(Path(folder), task.wanted))
-        argv.append(str(task.file))
-        return _drive(hands, argv, task, progress)
 
 
 def dump_schema(hands: Hands, schema: str, file: Path, timeout_s: float) -> None:
@@ -244,75 +142,15 @@ def _pattern(schema: str) -> str:
     return '"' + schema.replace('"', '""') + '"'
 
 
-def _drive(hands: Hands, argv: list[str], task: Load, progress: Progress) -> int:
-    said, began = _Said(), hands.clock.monotonic()
-    env = hands.into.environment() | {"PGAPPNAME": APPLICATION}
-    with tempfile.TemporaryFile() as stderr:
-        reader = _Reader(stderr, said)
-
-        def tick() -> None:
-            reader.read()
-            progress(_how_far(task, said.done, hands.clock.monotonic() - began))
-
-        try:
-            with hands.processes.start(argv, env=env, stderr=stderr) as child:
-                status = child.wait(task.timeout_s, tick)
-                reader.read()
-        except ProcessTimedOut:
-            raise RestoreFailed(
-                f"pg_restore was ended after {task.timeout_s:g} s; give it longer with --timeout"
-            ) from None
-        finally:
-            # A program that is gone leaves the index it was building to its session.
-            _end_sessions(hands.into)
-    if hands.processes.stopping or status == SIGTERM_STATUS:
-        raise RestoreInterrupted("stopped: pg_restore was asked to end")
-    if said.hard or (status and not said.errors):
-        raise RestoreFailed(_first_error(said.hard, status))
-    return len(task.wanted)
-
-
-class _Reader:
-    """Follows the file that a program writes its words to, without moving where it writes."""
-
-    def __init__(self, file: IO[bytes], said: _Said) -> None:
-        self._file = file
-        self._said = said
-        self._at = 0
-
-    def read(self) -> None:
-        while data := os.pread(self._file.fileno(), CHUNK_BYTES, self._at):
-            self._at += len(data)
-            self._said.take(data)
-
-
-def _how_far(task: Load, done: set[int], elapsed_s: float) -> dict[str, Any]:
-    wanted = {item.id for item in task.wanted}
-    total = sum(task.weights.get(each, 1) for each in wanted) or 1
-    behind = sum(task.weights.get(each, 1) for each in done & wanted)
-    message = f"{len(done & wanted)} of {len(wanted)} objects"
-    fields: dict[str, Any] = {"phase": "restoring", "message": message}
-    if elapsed_s > ETA_FROM_S and total * ETA_FROM_SHARE < behind < total:
-        fields["eta_s"] = round(elapsed_s * (total - behind) / behind, 1)
-        fields["message"] = f"{message}, about {fields['eta_s']:.0f} s left"
-    return fields
-
-
-def _first_error(errors: list[str], status: int) -> str:
-    if not errors:
-        return f"pg_restore ended with status {status}"
-    text = errors[0].split("error: ", 1)[1]
-    return with_remedy(one_line(Exception(text))[:REASON_CHARS])
-
-
-def _use_list(folder: Path, items: Iterable[Item]) -> str:
+def use_list(folder: Path, items: Iterable[Item]) -> str:
     """Names the items by number. pg_restore works in the order of the list."""
     wanted = folder / "wanted"
     wanted.write_text("".join(f"{item.id}; 0 0 {item.text}\n" for item in items))
     return f"--use-list={wanted}"
 
 
-def _end_sessions(into: Target) -> None:
+def end_sessions(into: Target) -> None:
+    """End what our programs left on the server: an index is built on by its session alone."""
     question = (
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = current_database() AND application_name = %(name)s"
@@ -330,12 +168,3 @@ def server_major(into: Target) -> int:
     """
     with session(into, "restore-look") as opened:
         return opened.server_version // 10_000
-
-
-def _refuse_full(file: Path, chunk_bytes: int) -> None:
-    free = shutil.disk_usage(file.parent).free
-    if free < chunk_bytes + SPARE_BYTES:
-        raise RestoreFailed(
-            f"{file.parent} has {free} bytes free and the decompressed dump needs more than "
-            f"{file.stat().st_size}; name a larger folder with --scratch"
-        )

@@ -15,7 +15,6 @@ from shippyard.backup.manifest import Environment, Manifest
 from shippyard.backup.restore import archive
 from shippyard.backup.restore.archive import (
     Hands,
-    Load,
     Progress,
     RestoreFailed,
     RestoreInterrupted,
@@ -30,6 +29,7 @@ from shippyard.backup.restore.contents import (
 )
 from shippyard.backup.restore.globals import GlobalsFailed, apply_globals, script_of
 from shippyard.backup.restore.handback import BY_HAND
+from shippyard.backup.restore.loading import Archive, Load, load, opened
 from shippyard.backup.restore.place import (
     apply_settings,
     drop_database,
@@ -104,7 +104,7 @@ def restore_dump(
     """Restore a published dump, or `only` a part of it, into a database that has nothing of it.
 
     `manifest` has been read by `Seal`. The database is made when it isn't there. `scratch` is where
-    a compressed dump is unpacked to; by default the system's folder for temporary files.
+    its beginning is unpacked to; by default the system's folder for temporary files.
 
     Raises:
         TargetNotEmpty: there is something in the way; nothing was changed.
@@ -202,8 +202,9 @@ class _Work:
             self.progress({"phase": "restoring", "message": "schema"})
             archive.run_script(self.hands, self.folder / SCRIPT, self.timeout_s)
             return self.manifest.source.table_count
-        with archive.seekable(_artifact(self.folder, self.manifest), self.scratch) as file:
-            items = archive.contents_of(self.hands.processes, self.hands.tools, file)
+        dump = _artifact(self.folder, self.manifest)
+        with opened(self.hands, dump, self.scratch) as file:
+            items = archive.contents_of(self.hands.processes, self.hands.tools, file.file)
             if self.only is None:
                 objects = self._load(self.hands, file, items, None)
                 settings = self.manifest.source.dbname, self.manifest.environment
@@ -211,7 +212,7 @@ class _Work:
                 return objects
             return self._part(file, items, self.only)
 
-    def _part(self, file: Path, items: list[Item], only: Selection) -> int:
+    def _part(self, file: Archive, items: list[Item], only: Selection) -> int:
         aside = only.into_schema is not None
         chosen = choose(items, only, with_needs=aside or not self.beside)
         self._say_left_out(file, chosen)
@@ -219,7 +220,7 @@ class _Work:
             return self._load(self.hands, file, items, chosen.ids)
         return self._renamed(file, items, chosen)
 
-    def _renamed(self, file: Path, items: list[Item], chosen: Chosen) -> int:
+    def _renamed(self, file: Archive, items: list[Item], chosen: Chosen) -> int:
         """By way of a database of its own: only the server can rename a schema and all in it."""
         assert self.only is not None, "a part"
         aside = replace(self.hands.into, dbname=f"shippyard_restore_{self.manifest.id[-6:]}")
@@ -236,19 +237,21 @@ class _Work:
             moved = Path(folder) / "renamed.dump"
             archive.dump_schema(hands, str(self.only.into_schema), moved, self.timeout_s)
             found = archive.contents_of(hands.processes, hands.tools, moved)
-            return self._load(self.hands, moved, found, None)
+            return self._load(self.hands, Archive(moved), found, None)
 
-    def _load(self, hands: Hands, file: Path, items: list[Item], ids: frozenset[int] | None) -> int:
+    def _load(
+        self, hands: Hands, file: Archive, items: list[Item], ids: frozenset[int] | None
+    ) -> int:
         rows = _rows(self.manifest)
         task = Load(file, tuple(items), weights(items, rows), self.jobs, self.timeout_s, ids)
-        return archive.load(hands, task, self.progress)
+        return load(hands, task, self.progress)
 
-    def _say_left_out(self, file: Path, chosen: Chosen) -> None:
+    def _say_left_out(self, file: Archive, chosen: Chosen) -> None:
         if chosen.keys and self.only and self.only.into_schema:
             self.notes.append(f"foreign keys left out: {', '.join(k.text for k in chosen.keys)}")
         elif chosen.keys:
             hands = self.hands
-            said = archive.statements_for(hands.processes, hands.tools, file, chosen.keys)
+            said = archive.statements_for(hands.processes, hands.tools, file.file, chosen.keys)
             self.notes.extend(f"add the foreign key {BY_HAND}{key}" for key in _keys_in(said))
         if chosen.views:
             self.notes.append(f"views on it were not restored: {', '.join(chosen.views)}")
