@@ -20,10 +20,10 @@ LINT = (
     ("mypy", ["mypy"]),
     ("import-linter", ["lint-imports", "--no-cache"]),
 )
-# Units are over before helpers would be up, and use none of these plugins; the others mostly wait
+# Units keep both cores busy with two workers, and use none of these plugins; the others mostly wait
 # for servers, so several run at once.
 SUITES = {
-    "unit": ["-p", "no:xdist", "-p", "no:logging", "-p", "no:cacheprovider"],
+    "unit": ["-n", "2", "-p", "no:logging", "-p", "no:cacheprovider"],
     "integration": ["-n", "4", "--dist=loadfile"],
     "acceptance": ["-n", "3", "--dist=loadfile"],
 }

@@ -156,8 +156,9 @@ class ClusterBackup(Model):
     """Base backups and WAL of one cluster, by its name in `databases`.
 
     `engine` makes base backups; another one than ours knows the server as `stanza`, and is run as
-    `engine_program` (its usual name when not set) with `engine_config`. `wal` says how WAL arrives: `stream` by `shippyard wal receive`,
-    `archive` by archive_command and `shippyard wal push`. `replication` is the role with the
+    `engine_program` (its usual name when not set) with `engine_config`. `wal` says how WAL
+    arrives: `stream` by `shippyard wal receive`, `archive` by archive_command and `shippyard wal
+    push`. `replication` is the role with the
     REPLICATION attribute. `canary` may write one row to the cluster's first database, by which
     drills measure what would be lost. `synchronous` asks for no loss at all; it needs a second
     receiver, `second_receiver`, on another host.

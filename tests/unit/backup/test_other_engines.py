@@ -88,7 +88,7 @@ def test_an_error_elsewhere_is_not_passed_over() -> None:
 
 
 def test_segments_are_found_among_all_there_is_in_an_archive() -> None:
-    listing = {
+    listing: dict[str, Any] = {
         "15-1/0000000100000000/000000010000000000000002-" + "a" * 40 + ".zst": {},
         "15-1/0000000100000000/000000010000000000000001-" + "b" * 40: {},
         "15-1/0000000100000000/000000010000000000000002.00000028.backup": {},
