@@ -33,6 +33,7 @@ MACHINE_SLACK_S = 5.0
 WRITES_S = 2.0
 P99 = 0.99
 TOGETHER = 3
+BEFORE_S = 1.5
 SLOW_S = 0.005
 """Between commits where a whole segment, which goes at once, would hide the wait."""
 
@@ -146,9 +147,10 @@ def _machine(context: Context, number: int, every_s: float) -> float:
             with _shipping(yard, offsite, every_s) as ship, _writing(server, SLOW_S) as writer:
                 first = until(ship.position, every_s + 30, "something shipped") or 0
                 until(lambda: (ship.position() or 0) > first, every_s + 30, "another shipment")
-                time.sleep(max(0.0, every_s - 0.5))
-                killed_at = _die(server, writer)
+                time.sleep(max(0.0, every_s - BEFORE_S))
+                # The machine goes as a whole: nothing is shipped after its server died.
                 ship.stop()
+                killed_at = _die(server, writer)
         shutil.rmtree(yard.backups)
         fetched = offsite.fetch(base[1].id, context.folder / f"fetched-{number}")
         with yard.restored((fetched, base[1]), offsite.wal_source(MAIN)) as back:
