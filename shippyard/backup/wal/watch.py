@@ -147,12 +147,19 @@ class WalWatch:
             if self._ship:
                 troubles.append(self._ship.trouble())
             self._show_reach()
-            if self._clock.monotonic() - self._scanned_at >= self._watched.scan_s:
+            if self._scan_is_due():
                 self._scanned_at = self._clock.monotonic()
                 self._scan()
             self._say(troubles)
         except Exception:
             log.exception("wal.watch_failed", cluster=self._watched.cluster)
+
+    def _scan_is_due(self) -> bool:
+        """By the clock, and at once when base backups came or went: what is needed changed."""
+        if self._clock.monotonic() - self._scanned_at >= self._watched.scan_s:
+            return True
+        known = {base.backup_id for base in self.last.bases} if self.last else set()
+        return known != {base.id for base in self._bases(self.subject) if base.wal_first}
 
     def _parts(self) -> tuple[Arrival, SlotGuard | None]:
         """How WAL arrives, by what config says, and who guards the slot if there is one."""

@@ -225,6 +225,22 @@ def test_each_kind_of_gap_is_named_mended_or_left_behind(
     assert post.gauge("wal_gaps") == 0
 
 
+def test_a_new_base_backup_is_looked_at_before_the_next_scan_is_due(post: Post) -> None:
+    post.watch._watched = replace(post.watch._watched, scan_s=1000.0)
+    post.look()
+    assert post.watch.last is not None
+    assert post.watch.last.bases == ()
+    before = post.watch.last
+    post.look()
+    assert post.watch.last is before
+    post.bases.append(a_base("000000010000000000000002", datetime.now(UTC)))
+    post.look()
+    assert [base.backup_id for base in post.watch.last.bases] == [post.bases[0].id]
+    after = post.watch.last
+    post.look()
+    assert post.watch.last is after
+
+
 def test_nothing_is_lost_while_it_is_received_or_idle(
     server: tuple[EmbeddedCluster, Tools],
     post: Post,
