@@ -1,4 +1,4 @@
-"""Owns the rows on restores: beside pg_restore, and with the daemon dead and its state gone.
+"""Owns the row on restores with the daemon dead and its state gone; the table has all of them.
 
 What is restored is asked for as a person types it, and counted by a session of our own.
 """
@@ -8,89 +8,27 @@ import shutil
 import signal
 import sys
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 
 import psycopg
 
-from proofs.backup import shelf as bench
+from proofs.backup.restore_beside import FIXED_S, JOBS, RATIO_GOAL, restore_logical
 from proofs.program import Program, Ran, shippyard
 from proofs.rig import DATABASE, Rig, rig
-from proofs.table import Context, CouldNotRun, Outcome, Row
+from proofs.table import Context, Outcome, Row
 from proofs.waiting import until
-from shippyard.backup.digest import take_again, take_content
-from shippyard.backup.restore.compare import content_differences
-from shippyard.backup.restore.logical import restore_dump
 from shippyard.host.accounts import account_for_postgres
-from shippyard.host.clock import SystemClock
 from shippyard.host.process import Processes
 from shippyard.postgres.embedded import EmbeddedCluster
 from shippyard.postgres.target import Target
 from shippyard.postgres.tools import server_tools
 
-RATIO_GOAL = 1.15
-FIXED_S = 2.0
-"""For what does not grow with the data: looking, listing, roles, settings."""
-JOBS = 2
-TIMEOUT_S = 1800.0
-WORDY = (
-    "CREATE TABLE events (id uuid PRIMARY KEY, at timestamptz, body jsonb, note text);"
-    " INSERT INTO events SELECT md5(n::text)::uuid, now(),"
-    " jsonb_build_object('n', n, 'tags', ARRAY[md5((n*7)::text), md5((n*11)::text)]),"
-    " repeat(md5((n*13)::text), 4) FROM generate_series(1, {rows}) n;"
-    " CREATE INDEX ON events (at)"
-)
-"""Beside pgbench's tables: rows that compress as an application's do."""
 STEP = 100
 POINTS = ("latest", "time", "lsn", "name", "xid")
 QUICK_POINTS = ("latest", "xid")
 MORE = "INSERT INTO orders SELECT {} + n, 1 FROM generate_series(1, {}) n"
 NOW = "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
-
-
-def restore_logical(context: Context) -> Outcome:
-    """Our restore of a dump beside `pg_restore -j2` of the same data, in one run."""
-    scale = context.count(full=80, quick=2)
-    rows = context.count(full=500_000, quick=10_000)
-    processes = Processes()
-    tools = server_tools(processes)
-    with bench.shelf(context.folder, tools, content="SELECT 1") as stage:
-        _fill(stage, scale, rows)
-        context.say(f"pgbench scale {scale} and {rows} rows; taking the backup")
-        folder = stage.take("dump")
-        manifest = stage.seal.read(folder)
-        plain = context.folder / "plain.dump"
-        _pg_dump(stage, plain)
-        theirs, ours = [], []
-        for turn in range(context.count(full=3, quick=1)):
-            other, mine = f"theirs_{turn}", f"ours_{turn}"
-            theirs.append(_pg_restore(stage, plain, other))
-            into = replace(stage.target, dbname=mine)
-            began = time.monotonic()
-            restore_dump(
-                folder,
-                manifest,
-                into,
-                processes=stage.processes,
-                tools=stage.tools,
-                jobs=JOBS,
-                timeout_s=TIMEOUT_S,
-                scratch=context.folder,
-            )
-            ours.append(time.monotonic() - began)
-            context.say(f"pg_restore {theirs[-1]:.1f} s, ours {ours[-1]:.1f} s")
-            differences = _differences(stage.target, into)
-            stage.execute(f"DROP DATABASE {other}", f"DROP DATABASE {mine}", dbname="postgres")
-            if differences:
-                return Outcome("the content differs", ok=False, note="; ".join(differences[:5]))
-    ratio = median(ours) / median(theirs)
-    measured = (
-        f"{ratio:.2f} x the wall time ({median(ours):.1f} s beside {median(theirs):.1f} s of "
-        f"pg_restore -j{JOBS}, {manifest.size_bytes / 1e6:.0f} MB kept), hashes included; "
-        "every digest equal"
-    )
-    return Outcome(measured, ok=median(ours) <= RATIO_GOAL * median(theirs) + FIXED_S)
 
 
 @dataclass
@@ -309,39 +247,6 @@ def _execute(target: Target, *statements: str) -> None:
     with psycopg.connect(**target.conninfo(), autocommit=True) as link:
         for statement in statements:
             link.execute(statement.encode())
-
-
-def _fill(stage: bench.Shelf, scale: int, rows: int) -> None:
-    """The data of a small application: pgbench's tables, and rows with words."""
-    argv = [stage.tools.path("pgbench"), "-i", "-q", f"--scale={scale}"]
-    place = [f"--host={stage.target.host}", f"--port={stage.target.port}", "-U", "postgres"]
-    done = stage.processes.run([*argv, *place, DATABASE], timeout_s=TIMEOUT_S)
-    if done.returncode:
-        raise CouldNotRun(f"pgbench: {done.reason()}")
-    stage.execute(*(each.strip() for each in WORDY.format(rows=rows).split(";")))
-
-
-def _pg_dump(stage: bench.Shelf, file: Path) -> None:
-    argv = [stage.tools.path("pg_dump"), "-Fc", f"--file={file}", *stage.target.arguments()]
-    done = stage.processes.run(argv, timeout_s=TIMEOUT_S)
-    assert done.returncode == 0, done.reason()
-
-
-def _pg_restore(stage: bench.Shelf, file: Path, dbname: str) -> float:
-    """Seconds that the plain command takes."""
-    stage.execute(f"CREATE DATABASE {dbname} TEMPLATE template0", dbname="postgres")
-    into = replace(stage.target, dbname=dbname)
-    argv = [stage.tools.path("pg_restore"), f"-j{JOBS}", *into.arguments(), str(file)]
-    done = stage.processes.run(argv, timeout_s=TIMEOUT_S)
-    assert done.returncode == 0, done.reason()
-    return done.elapsed_s
-
-
-def _differences(source: Target, restored: Target) -> list[str]:
-    """What a whole read of both finds."""
-    clock = SystemClock()
-    wanted = take_content(source, clock, mode="all", sample_rows=1, timeout_s=TIMEOUT_S)
-    return content_differences(wanted, take_again(restored, wanted, clock, timeout_s=TIMEOUT_S))
 
 
 ROWS: tuple[Row, ...] = (
