@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 from shippyard.backup.conditions import Condition
+from shippyard.backup.offsite.offsite import open_offsite
 from shippyard.backup.restore import methods
 from shippyard.backup.restore.archive import RestoreFailed
 from shippyard.backup.restore.course import Means
@@ -26,7 +27,7 @@ from shippyard.backup.seal import seal_of
 from shippyard.backup.service import BackupService
 from shippyard.cli.exits import ExitCode, Problem
 from shippyard.cli.restore import restore as restore_command
-from shippyard.config.models import Config
+from shippyard.config.models import Config, Offsite
 from shippyard.control.method import Call, Document, MethodError, Peer
 from shippyard.host.clock import SystemClock
 from shippyard.host.process import Processes
@@ -283,6 +284,23 @@ def test_one_backup_by_its_folder(yard: Yard) -> None:
     (folder,) = (yard.config.backup.dir / "shop").glob("*-dump-*")
     shelf = FolderShelf(folder, seal_of(yard.config).trusted)
     assert [manifest.id for manifest in shelf.look().manifests] == [folder.name]
+
+
+def test_from_a_store_off_the_machine(yard: Yard, elsewhere: str, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    seal = seal_of(yard.config)
+    (folder,) = (yard.config.backup.dir / "shop").glob("*-dump-*")
+    store.mkdir()
+    offsite = open_offsite(Offsite(url=str(store)), seal, SystemClock())
+    offsite.send(folder, seal.read(folder))
+    offsite.close()
+    place = ("--from", str(store), "--scratch", str(tmp_path))
+    code, said = typed(yard, *place, "--dbname", elsewhere, "--yes", trust="0" * 16)
+    assert code == ExitCode.BLOCKED
+    assert f"signed by {yard.key_id}, which is not trusted here" in said
+    code, said = typed(yard, *place, "--dbname", elsewhere, "--yes")
+    assert code == 0, said
+    assert yard.count(elsewhere, "users") == 70
 
 
 def test_a_place_that_is_gone_is_said(yard: Yard, tmp_path: Path) -> None:
