@@ -367,6 +367,7 @@ class Config(Model):
         _refuse_twins("route", [route.name for route in self.alerting.routes])
         _refuse_mixed_clusters(self.databases)
         _refuse_unknown_clusters(self)
+        _refuse_shared_spools(self.backup.clusters)
         if self.environment == "production":
             _refuse_loose_production(self)
         return self
@@ -402,6 +403,17 @@ def _refuse_unknown_clusters(config: Config) -> None:
             raise ValueError(
                 f"backup.clusters.{name}: no database is in a cluster {name!r}; "
                 f"there is {', '.join(known)}"
+            )
+
+
+def _refuse_shared_spools(clusters: dict[str, ClusterBackup]) -> None:
+    """Segments of two servers have the same names."""
+    owners: dict[Path, str] = {}
+    for name, cluster in clusters.items():
+        if cluster.wal == "archive" and (first := owners.setdefault(cluster.spool, name)) != name:
+            raise ValueError(
+                f"backup.clusters.{first} and .{name} both push WAL into {cluster.spool}; "
+                "give one of them a spool of its own"
             )
 
 

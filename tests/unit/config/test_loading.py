@@ -64,6 +64,11 @@ def test_config_is_frozen(tmp_path: Path) -> None:
             GOOD.replace('"development"', '"production"') + "[control]\nallow_root = true",
             "control.allow_root is not for production",
         ),
+        (GOOD + "[backup.clusters.other]", "no database is in a cluster 'other'; there is main"),
+        (GOOD + '[backup.clusters.main]\nwal = "stream"', "needs replication = { user = ... }"),
+        (GOOD + "[backup.clusters.main]\nsynchronous = true", "synchronous needs second_receiver"),
+        (GOOD + '[backup.clusters.main]\nengine = "barman"', "'barman' needs stanza"),
+        (GOOD + "[backup.dump]\nrole_passwords = true", "role_passwords needs recipients"),
     ],
 )
 def test_every_mistake_is_one_line_that_names_it(
@@ -89,6 +94,18 @@ def test_one_cluster_on_two_servers_is_refused(tmp_path: Path, server: str) -> N
     for fine in (other, f'{other}{server}\ncluster = "second"'):
         file.write_text(GOOD + fine)
         assert len(load_config(file, {}).databases) == 2
+
+
+def test_two_clusters_that_push_into_one_spool_are_refused(tmp_path: Path) -> None:
+    block = GOOD[GOOD.index("[[databases]]") : GOOD.index("[backup]")]
+    other = block.replace('"shippyar"', '"orders"') + 'cluster = "second"\n'
+    clusters = "".join(f'[backup.clusters.{c}]\nwal = "archive"\n' for c in ("main", "second"))
+    message = problem_of(tmp_path, GOOD + other + clusters)
+    assert "backup.clusters.main and .second both push WAL into" in message
+
+    file = tmp_path / "shippyard.toml"
+    file.write_text(GOOD + other + clusters + 'spool = "other"')
+    assert len(load_config(file, {}).backup.clusters) == 2
 
 
 def test_a_missing_file_says_what_to_give(tmp_path: Path) -> None:
