@@ -35,7 +35,8 @@ from shippyard.backup.restore.dumps import IntoDatabase
 from shippyard.backup.restore.files import IntoFolder
 from shippyard.backup.restore.physical import WalSource
 from shippyard.backup.restore.service import Restores
-from shippyard.backup.restore.shelf import FolderShelf
+from shippyard.backup.restore.shelf import FolderShelf, Shelves
+from shippyard.backup.restore.stores import StoreShelf
 from shippyard.backup.seal import Seal, seal_of
 from shippyard.backup.service import BackupService
 from shippyard.backup.state_snapshot import StateSnapshots
@@ -188,7 +189,7 @@ def join(ground: Ground) -> Safekeeping:
         *drill_methods.build(drills),
         *offsite_methods.build(copies),
         *wal_methods.build(wal.watches),
-        *_restore_methods(ground, drills, seal),
+        *_restore_methods(ground, drills, seal, offsite),
     ]
     return Safekeeping(backups, drills, copies, wal.watches, services, jobs, methods)
 
@@ -393,10 +394,13 @@ def _snapshot(snapshots: StateSnapshots) -> str:
     return snapshots.take().name
 
 
-def _restore_methods(ground: Ground, drills: Drills, seal: Seal) -> list[Method]:
+def _restore_methods(
+    ground: Ground, drills: Drills, seal: Seal, offsite: Offsite | None
+) -> list[Method]:
     config = ground.config
+    here = FolderShelf(config.backup.dir, seal.trusted)
     means = Means(
-        shelf=FolderShelf(config.backup.dir, seal.trusted),
+        shelf=Shelves([here, StoreShelf(offsite)]) if offsite else here,
         processes=ground.processes,
         clock=ground.clock,
         jobs=config.backup.dump.jobs,

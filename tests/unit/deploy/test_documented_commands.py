@@ -10,7 +10,11 @@ import pytest
 from shippyard.cli.main import cli
 
 ROOT = Path(__file__).parents[3]
-MANUALS = ("docs/runbooks.md", "docs/configuration.md", "docs/install.md", "CONTRIBUTING.md")
+MANUALS = (
+    *(f"docs/{name}.md" for name in ("runbooks", "configuration", "install")),
+    *(f"docs/{name}.md" for name in ("restore", "drills", "wal", "offsite")),
+    "CONTRIBUTING.md",
+)
 COMMAND = re.compile(r"`(shippyard (?:ctl|config|run|demo|doctor|restore|wal)\b[^`]*)`")
 
 
