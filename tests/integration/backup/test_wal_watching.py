@@ -229,7 +229,7 @@ def test_a_new_base_backup_is_looked_at_before_the_next_scan_is_due(post: Post) 
     post.watch._watched = replace(post.watch._watched, scan_s=1000.0)
     post.look()
     assert post.watch.last is not None
-    assert len(post.watch.last.bases) == 0
+    assert [base.backup_id for base in post.watch.last.bases] == []
     before = post.watch.last
     post.look()
     assert post.watch.last is before
