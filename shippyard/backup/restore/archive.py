@@ -5,7 +5,7 @@ How an archive is loaded is next door, what may be restored where is decided abo
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,6 +158,19 @@ def end_sessions(into: Target) -> None:
     )
     with contextlib.suppress(Unreachable, QueryFailed), session(into, "restore-end") as opened:
         opened.query(question, {"name": APPLICATION})
+
+
+def absent_tablespaces(into: Target, names: Collection[str]) -> list[str]:
+    """Those of the tablespaces that the server has not.
+
+    Raises:
+        Unreachable, QueryFailed: it gave no answer.
+    """
+    if not names:
+        return []
+    with session(into, "restore-look") as opened:
+        there = {row["spcname"] for row in opened.query("SELECT spcname FROM pg_tablespace")}
+    return sorted(set(names) - there)
 
 
 def server_major(into: Target) -> int:

@@ -19,6 +19,7 @@ _NAME = r'("(?:[^"]|"")+"|[^\s;"]+)'
 _CREATE = re.compile(rf"CREATE ROLE {_NAME}\s*", re.DOTALL)
 _ALTER = re.compile(rf"ALTER ROLE {_NAME}\s.*", re.DOTALL)
 _COMMENT = re.compile(rf"COMMENT ON ROLE {_NAME}\s.*", re.DOTALL)
+_DEFAULT_SPACE = re.compile(rf"^SET default_tablespace = {_NAME};$", re.MULTILINE)
 _GRANT = re.compile(rf"GRANT {_NAME} TO {_NAME}.*", re.DOTALL)
 _TABLESPACE = re.compile(rf"(?:CREATE|ALTER|COMMENT ON|GRANT .*ON) TABLESPACE {_NAME}.*", re.DOTALL)
 _MEMBER, _UNTIL = "member of ", "valid until "
@@ -107,6 +108,15 @@ def _run(plan: GlobalsPlan, into: Target) -> tuple[str, ...]:
     return tuple(notes)
 
 
+def in_default_tablespace(script: str, absent: Collection[str]) -> str:
+    """A script of pg_dump's that puts nothing into tablespaces that are not there."""
+
+    def mended(found: re.Match[str]) -> str:
+        return "SET default_tablespace = '';" if _bare(found.group(1)) in absent else found.group(0)
+
+    return _DEFAULT_SPACE.sub(mended, script)
+
+
 def _concerns(statement: str, made: Collection[str]) -> bool:
     """Whether a statement is about a role that is being made."""
     for shape in (_CREATE, _ALTER, _COMMENT):
@@ -124,7 +134,7 @@ def _notes(made: list[str], kept: list[str], spaces: list[str]) -> tuple[str, ..
         notes.append(f"roles left as they were: {', '.join(kept)}")
     if spaces:
         names = ", ".join(sorted(set(spaces)))
-        notes.append(f"tablespaces not made, all is in the default one: {names}")
+        notes.append(f"tablespaces not made: {names}")
     return tuple(notes)
 
 

@@ -70,6 +70,8 @@ class Load:
     timeout_s: float
     ids: frozenset[int] | None = None
     """What is taken of the archive; None for all."""
+    in_default: bool = False
+    """Everything goes to the default tablespace: the server lacks one that the archive names."""
 
     @property
     def wanted(self) -> list[Item]:
@@ -215,6 +217,7 @@ class _Run:
             # A newer pg_restore sets parameters that an older server has not; those are told
             # apart from other errors, any of which still fails the restore.
             *([] if older else ["--exit-on-error"]),
+            *(["--no-tablespaces"] if task.in_default else []),
             *([] if task.ids is None else [use_list(folder, task.wanted)]),
             *hands.into.arguments(),
             *([] if self._stream else [str(task.archive.file)]),

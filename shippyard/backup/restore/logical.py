@@ -27,7 +27,12 @@ from shippyard.backup.restore.contents import (
     choose,
     weights,
 )
-from shippyard.backup.restore.globals import GlobalsFailed, apply_globals, script_of
+from shippyard.backup.restore.globals import (
+    GlobalsFailed,
+    apply_globals,
+    in_default_tablespace,
+    script_of,
+)
 from shippyard.backup.restore.handback import BY_HAND
 from shippyard.backup.restore.loading import Archive, Load, load, opened
 from shippyard.backup.restore.place import (
@@ -200,7 +205,7 @@ class _Work:
     def _fill(self) -> int:
         if self.manifest.kind == "schema":
             self.progress({"phase": "restoring", "message": "schema"})
-            archive.run_script(self.hands, self.folder / SCRIPT, self.timeout_s)
+            self._run_script(self.folder / SCRIPT)
             return self.manifest.source.table_count
         dump = _artifact(self.folder, self.manifest)
         with opened(self.hands, dump, self.scratch) as file:
@@ -211,6 +216,17 @@ class _Work:
                 self.notes.extend(apply_settings(self.hands.into, *settings))
                 return objects
             return self._part(file, items, self.only)
+
+    def _run_script(self, script: Path) -> None:
+        """Run it as it is, or with what the server lacks taken out."""
+        absent = self._absent_tablespaces(self.hands)
+        if not absent:
+            archive.run_script(self.hands, script, self.timeout_s)
+            return
+        with tempfile.TemporaryDirectory(prefix="shippyard-restore-", dir=self.scratch) as folder:
+            mended = Path(folder) / SCRIPT
+            mended.write_text(in_default_tablespace(script.read_text(), absent))
+            archive.run_script(self.hands, mended, self.timeout_s)
 
     def _part(self, file: Archive, items: list[Item], only: Selection) -> int:
         aside = only.into_schema is not None
@@ -243,8 +259,25 @@ class _Work:
         self, hands: Hands, file: Archive, items: list[Item], ids: frozenset[int] | None
     ) -> int:
         rows = _rows(self.manifest)
-        task = Load(file, tuple(items), weights(items, rows), self.jobs, self.timeout_s, ids)
+        task = Load(
+            file,
+            tuple(items),
+            weights(items, rows),
+            self.jobs,
+            self.timeout_s,
+            ids,
+            in_default=bool(self._absent_tablespaces(hands)),
+        )
         return load(hands, task, self.progress)
+
+    def _absent_tablespaces(self, hands: Hands) -> list[str]:
+        environment = self.manifest.environment
+        known = environment.tablespaces if environment else {}
+        absent = archive.absent_tablespaces(hands.into, known)
+        note = f"all is in the default tablespace: there is no {', '.join(absent)}"
+        if absent and note not in self.notes:
+            self.notes.append(note)
+        return absent
 
     def _say_left_out(self, file: Archive, chosen: Chosen) -> None:
         if chosen.keys and self.only and self.only.into_schema:

@@ -1,5 +1,7 @@
 """Dumps restored: whole, a table, a schema; refused where something is; ended in the middle."""
 
+import os
+import shutil
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -178,6 +180,31 @@ def test_all_of_it_comes_back_in_a_database_that_is_made(
     assert ask(elsewhere, "SELECT count(*) FROM app.log") == 300
     assert "roles left as they were: postgres" in done.notes
     assert {"checking", "globals"} <= {fields["phase"] for fields in said}
+
+
+def test_what_was_in_a_tablespace_that_is_not_there_goes_to_the_default_one(
+    source: Target,
+    elsewhere: Target,
+    cluster: EmbeddedCluster,
+    processes: Processes,
+    tmp_path: Path,
+) -> None:
+    tools = server_tools(processes)
+    place = cluster.data_dir.parent / f"space-{uuid.uuid4().hex[:8]}"
+    place.mkdir()
+    if os.geteuid() == 0:
+        shutil.chown(place, cluster.data_dir.owner())
+    run(source, f"CREATE TABLESPACE t_slow LOCATION '{place}'")
+    run(source, "CREATE TABLE app.far (i int) TABLESPACE t_slow", "INSERT INTO app.far VALUES (7)")
+    folder = dump_of(source, tools, processes, tmp_path)
+    run(source, "DROP TABLE app.far", "DROP TABLESPACE t_slow")
+    around = Environment(tablespaces={"t_slow": str(place)})
+    manifest = manifest_of(folder, tools.major, environment=around)
+    done = restore_dump(
+        folder, manifest, elsewhere, processes=processes, tools=tools, jobs=2, timeout_s=60
+    )
+    assert "all is in the default tablespace: there is no t_slow" in done.notes
+    assert ask(elsewhere, "SELECT i FROM app.far") == 7
 
 
 def test_a_database_with_something_in_it_is_refused(restore: Restore, source: Target) -> None:

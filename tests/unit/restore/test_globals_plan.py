@@ -1,7 +1,12 @@
 """Roles that are missing are made; what exists, passwords and tablespaces are let be."""
 
 from shippyard.backup.manifest import Environment
-from shippyard.backup.restore.globals import plan_globals, script_of, statements_of
+from shippyard.backup.restore.globals import (
+    in_default_tablespace,
+    plan_globals,
+    script_of,
+    statements_of,
+)
 
 SCRIPT = r"""--
 -- PostgreSQL database cluster dump
@@ -53,7 +58,7 @@ def test_a_password_is_never_set() -> None:
 def test_a_tablespace_is_never_made() -> None:
     plan = plan_globals(SCRIPT, set())
     assert not any("TABLESPACE" in statement for statement in plan.statements)
-    assert "tablespaces not made, all is in the default one: fast" in plan.notes
+    assert "tablespaces not made: fast" in plan.notes
 
 
 def test_a_manifest_knows_the_roles_where_the_globals_are_sealed() -> None:
@@ -68,3 +73,13 @@ def test_a_manifest_knows_the_roles_where_the_globals_are_sealed() -> None:
         'ALTER ROLE "O\'x" WITH NOINHERIT',
         'GRANT "app" TO "O\'x"',
     ]
+
+
+def test_only_tablespaces_that_are_absent_are_taken_out_of_a_script() -> None:
+    script = 'SET default_tablespace = fast;\nSET default_tablespace = "my disk";\nSELECT 1;\n'
+    mended = "SET default_tablespace = '';"
+    assert in_default_tablespace(script, ["my disk"]) == script.replace(
+        'SET default_tablespace = "my disk";', mended
+    )
+    assert in_default_tablespace(script, ["fast", "my disk"]).count(mended) == 2
+    assert in_default_tablespace("SET default_tablespace = '';\n", ["fast"]).count(mended) == 1
