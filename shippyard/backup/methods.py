@@ -162,7 +162,10 @@ def _kinds(params: Document, there_are: tuple[Kind, ...]) -> tuple[Kind, ...]:
     asked = params.get("kind", "all")
     kinds = there_are if asked == "all" else tuple(kind for kind in there_are if kind == asked)
     if not kinds:
-        raise MethodError("usage", f"no kind {asked!r}; use {', '.join(there_are)} or all")
+        remedy = f"use {', '.join(there_are)} or all"
+        if asked == "base":
+            remedy = "base backups are of a cluster: shippyard ctl backup run @CLUSTER"
+        raise MethodError("usage", f"no kind {asked!r} here; {remedy}")
     return kinds
 
 

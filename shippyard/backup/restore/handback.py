@@ -66,7 +66,7 @@ def after_files(data_dir: Path, account: str | None, major: int, notes: Sequence
         f"# or as a service, where its data_directory is {data_dir}:",
         f"systemctl start postgresql@{major}-main",
         "# it is on a timeline of its own, and no older backup leads to it; so at once:",
-        "shippyard ctl backup run --kind base",
+        "shippyard ctl backup run @CLUSTER",
     ]
     return Handback(
         f"sudo -u {account} {pg_ctl}" if account else pg_ctl, tuple(commands), tuple(notes)

@@ -47,7 +47,7 @@ from shippyard.backup.restore.place import (
 from shippyard.host.clock import Clock, SystemClock
 from shippyard.host.files import sha256_of
 from shippyard.host.process import Processes, ProcessesStopped
-from shippyard.postgres.session import QueryFailed, one_line
+from shippyard.postgres.session import QueryFailed, Unreachable, one_line
 from shippyard.postgres.target import Target
 from shippyard.postgres.tools import Tools, ToolsMissing, installed_tools
 from shippyard.postgres.writing import quoted_name, writing_session
@@ -55,6 +55,7 @@ from shippyard.postgres.writing import quoted_name, writing_session
 GLOBALS = ("globals.sql", "globals.sql.zst")
 TOC = "toc.dat"
 SCRIPT = "schema.sql"
+FAILURES = (RestoreFailed, Undecodable, GlobalsFailed, QueryFailed, Unreachable, OSError)
 RENAME_TIMEOUT_S = 30.0
 
 
@@ -162,6 +163,7 @@ class _Work:
     def __post_init__(self) -> None:
         self.made = False
         self.beside = False
+        self.stands = False
         self.began = False
         self.notes: list[str] = []
 
@@ -180,11 +182,13 @@ class _Work:
                 self._globals()
             if self.made:
                 make_database(self.hands.into, self.manifest.environment)
-            self.began = True
+                self.stands = True
+            # What goes aside first touches the target last.
+            self.began = self.only is None or self.only.into_schema is None
             return self._fill()
         except (KeyboardInterrupt, ProcessesStopped):
             raise RestoreInterrupted(f"stopped; {self._left()}") from None
-        except (RestoreFailed, Undecodable, GlobalsFailed, QueryFailed, OSError) as error:
+        except FAILURES as error:
             kind = RestoreInterrupted if isinstance(error, RestoreInterrupted) else RestoreFailed
             raise kind(f"{one_line(error)}; {self._left()}") from None
         except NotInArchive as error:
@@ -253,6 +257,7 @@ class _Work:
             moved = Path(folder) / "renamed.dump"
             archive.dump_schema(hands, str(self.only.into_schema), moved, self.timeout_s)
             found = archive.contents_of(hands.processes, hands.tools, moved)
+            self.began = True
             return self._load(self.hands, Archive(moved), found, None)
 
     def _load(
@@ -291,20 +296,26 @@ class _Work:
 
     def _undo(self) -> None:
         """Nothing was put in yet: a database that was only just made goes again."""
-        if self.made and self.began:
+        if self.stands:
             drop_database(self.hands.into)
+
+    def _what(self) -> str:
+        """What is being put into the target, by the name it has there."""
+        if self.only is None:
+            return "what was restored"
+        return f"schema {self.only.into_schema}" if self.only.into_schema else str(self.only)
 
     def _left(self) -> str:
         """What a person finds on the server now, and the command that takes it away."""
         into = self.hands.into
-        if not self.began:
-            return "the target is as it was, but for roles that were missing"
-        if self.made:
+        if self.stands:
             return (
                 f"database {into.dbname} was made and is not whole; "
                 f"drop it: DROP DATABASE {quoted_name(into.dbname)}"
             )
-        what = str(self.only) if self.only else "what was restored"
+        if not self.began:
+            return "the target is as it was, but for roles that were missing"
+        what = self._what()
         return f"{what} is in database {into.dbname} and not whole; drop it before the next try"
 
 

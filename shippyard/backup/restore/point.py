@@ -97,9 +97,7 @@ def choose_base(bases: Sequence[Manifest], point: Point, kept: Kept) -> Manifest
         HistoryUnusable: the timeline's history is missing.
     """
     if not bases:
-        raise PointUnreachable(
-            "there is no base backup; run `shippyard ctl backup run --kind base`"
-        )
+        raise PointUnreachable("there is no base backup; run `shippyard ctl backup run @CLUSTER`")
     line = line_to(timeline_of(point, kept.timelines), kept.histories)
     on_line = sorted((b for b in bases if _is_on(b, line)), key=consistent_at)
     if not on_line:

@@ -47,7 +47,8 @@ def _draw_one(each: dict[str, Any]) -> None:
     click.echo(f"{each['subject']}  {each['segments']} segments, looked at {_ago(each)}")
     if not each["bases"]:
         click.echo(
-            "  nothing can be recovered: there is no base backup (ctl backup run --kind base)"
+            "  nothing can be recovered: there is no base backup; run: "
+            f"shippyard ctl backup run {each['subject']}"
         )
     if len(each["ranges"]):
         click.echo(f"  {bar(each)}")

@@ -129,7 +129,11 @@ def test_a_failed_run_is_listed_only_when_asked_for(make_yard: MakeYard, tmp_pat
         ("backup.run", {}, "no database None; the configuration has shop"),
         ("backup.run", {"database": "x"}, "no database 'x'"),
         ("backup.run", {"database": ["shop"]}, "no database"),
-        ("backup.run", {"database": "shop", "kind": "base"}, "no kind 'base'; use dump, schema"),
+        (
+            "backup.run",
+            {"database": "shop", "kind": "base"},
+            "no kind 'base' here; base backups are of a cluster",
+        ),
         ("backup.list", {"database": "x"}, "no database 'x'"),
         ("backup.list", {"all": "yes"}, "all is true or false"),
         ("backup.show", {}, "no backup None"),

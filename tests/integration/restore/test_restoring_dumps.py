@@ -207,6 +207,19 @@ def test_what_was_in_a_tablespace_that_is_not_there_goes_to_the_default_one(
     assert ask(elsewhere, "SELECT i FROM app.far") == 7
 
 
+def test_what_fails_on_its_way_aside_says_that_the_target_is_as_it_was(
+    restore: Restore, source: Target
+) -> None:
+    run(source, "CREATE ROLE t_narrow LOGIN", "GRANT USAGE ON SCHEMA app TO t_narrow")
+    try:
+        only = Selection("app", "orders", "before")
+        with pytest.raises(RestoreFailed, match="the target is as it was") as caught:
+            restore(replace(source, user="t_narrow"), only=only, with_globals=False)
+        assert "drop it" not in str(caught.value)
+    finally:
+        run(source, "DROP OWNED BY t_narrow", "DROP ROLE t_narrow")
+
+
 def test_a_database_with_something_in_it_is_refused(restore: Restore, source: Target) -> None:
     before = ask(source, "SELECT count(*) FROM app.orders")
     with pytest.raises(TargetNotEmpty, match=r"table app\.log.*--dbname"):
