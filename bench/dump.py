@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.cost import Cost, cost_of
-from bench.data import build
+from bench.data import NOTES, Text, build
 from proofs.backup.shelf import DATABASE, Shelf, server, shelf
 from shippyard.backup.engines.pg_dump import DumpEngine
 from shippyard.host.clock import SystemClock
@@ -37,6 +37,10 @@ class Compared:
     whole: Cost
     command: str
 
+    def alone_beside(self) -> str:
+        """The dump alone, as parts of what theirs cost."""
+        return _ratios(self.alone, self.theirs)
+
     def lines(self) -> list[str]:
         """What was measured, for people."""
         return [
@@ -49,11 +53,11 @@ class Compared:
         ]
 
 
-def compare(folder: Path, major: int, scale: int) -> Compared:
+def compare(folder: Path, major: int, scale: int, text: Text = "prose") -> Compared:
     """Build the database once and dump it each way."""
     tools = server(Processes(), major)
     with shelf(folder, tools, content="", settings=DURABLE) as stage:
-        build(stage.processes, tools, stage.target, scale)
+        build(stage.processes, tools, stage.target, scale, text)
         theirs = _cost(stage, lambda: _theirs(stage, folder / "theirs.dump"))
         alone = _cost(stage, lambda: _alone(stage, folder / "alone"))
         whole = _cost(stage, lambda: stage.take("dump"))
@@ -67,11 +71,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scale", type=int, default=80, help="pgbench's; 80 is about 2.3 GB")
     parser.add_argument("--major", type=int, default=15, help="which PostgreSQL server")
+    parser.add_argument("--text", choices=NOTES, default="prose", help="what the notes are made of")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="shippyard-bench-") as folder:
         # PostgreSQL runs as another account than root, and must be able to look in.
         Path(folder).chmod(0o755)
-        print("\n".join(compare(Path(folder), asked.major, asked.scale).lines()))
+        print("\n".join(compare(Path(folder), asked.major, asked.scale, asked.text).lines()))
     return 0
 
 

@@ -21,9 +21,16 @@ def dump_cost(context: Context) -> Outcome:
         "until published, with a digest of every row, hashes and a full decode: "
         f"{whole_wall:.2f} of the wall time, {whole_cpu:.2f} of the CPU"
     )
+    random = compare(context.folder / "random", MAJOR, max(1, scale // 4), "random").alone_beside()
     # What programs take to start is a fifth of the CPU of so small a dump.
     within = wall <= WALL and size <= SIZE and (context.quick or cpu <= CPU)
-    return Outcome(measured, ok=within, note="; ".join(found.lines()))
+    return Outcome(
+        measured,
+        ok=within,
+        note="; ".join(
+            [*found.lines(), f"with notes of random digits, a quarter as large: {random}"]
+        ),
+    )
 
 
 ROWS = (
