@@ -13,6 +13,8 @@ from pathlib import Path
 import structlog
 
 from shippyard.backup.conditions import Condition
+from shippyard.backup.engines.choice import repository_for
+from shippyard.backup.engines.repository import Repository
 from shippyard.backup.offsite.age import BadKey
 from shippyard.backup.offsite.objects import OffsiteFailed
 from shippyard.backup.offsite.offsite import open_offsite
@@ -83,6 +85,10 @@ def offline(asked: Asked) -> Iterator[Offline]:
             shelf = _shelf(asked, config, undo)
         except (BadPlace, BadKey, SecretMissing, KeyUnusable, OffsiteFailed, OSError) as error:
             raise CannotRestore(str(error)) from None
+
+        def repository_of(subject: str) -> Repository | None:
+            return repository_for(subject, config, processes) if config else None
+
         means = Means(
             shelf=shelf,
             processes=processes,
@@ -91,6 +97,7 @@ def offline(asked: Asked) -> Iterator[Offline]:
             timeout_s=asked.timeout_s or (config.backup.timeout_s if config else 6 * 3600.0),
             tools_dirs=config.tools_dirs if config else (),
             scratch=asked.scratch,
+            repository_of=repository_of,
         )
         yield Offline(Restores(means, _log_condition), means, notes)
 

@@ -20,6 +20,7 @@ from shippyard.backup.drill import schedule as drill_schedule
 from shippyard.backup.drill.canary import Canary
 from shippyard.backup.drill.service import Drills
 from shippyard.backup.drill.watch import LossWatch
+from shippyard.backup.engines.choice import repository_for
 from shippyard.backup.lateness import Lateness
 from shippyard.backup.layout import Layout
 from shippyard.backup.manifest import Manifest
@@ -407,6 +408,7 @@ def _restore_methods(
         timeout_s=config.backup.timeout_s,
         digest_timeout_s=config.backup.dump.digest_timeout_s,
         tools_dirs=config.tools_dirs,
+        repository_of=lambda subject: repository_for(subject, config, ground.processes),
         forecast=partial(_forecast, drills),
     )
     return restore_methods.build(

@@ -46,7 +46,7 @@ def restore_logical(context: Context) -> Outcome:
         plain = context.folder / "plain.dump"
         _pg_dump(stage, plain)
         theirs, ours = [], []
-        for turn in range(context.count(full=3, quick=1)):
+        for turn in range(context.count(full=2, quick=1)):
             other, mine = f"theirs_{turn}", f"ours_{turn}"
             # Each is second once: what one leaves to be written slows the next.
             for name in (other, mine) if turn % 2 else (mine, other):

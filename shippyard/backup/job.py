@@ -156,6 +156,7 @@ class _Attempt:
             environment=product.environment,
             content=product.content,
             external=product.external,
+            external_bytes=product.external_bytes,
         )
 
     def _seal(self, partial: Path, manifest: Manifest) -> None:

@@ -197,13 +197,15 @@ class Manifest:
     content: Content | None = None
     external: str | None = None
     """The label in another engine's repository, when the files are not ours."""
+    external_bytes: Annotated[int, Field(ge=0)] = 0
+    """What that repository keeps of it."""
     history: tuple[Event, ...] = ()
     version: Literal[2] = 2
 
     @property
     def size_bytes(self) -> int:
-        """Bytes of all its files together."""
-        return sum(file.size_bytes for file in self.files)
+        """Bytes of all its files together, wherever they are."""
+        return sum(file.size_bytes for file in self.files) + self.external_bytes
 
 
 _adapter = TypeAdapter(Manifest)

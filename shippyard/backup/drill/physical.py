@@ -10,9 +10,16 @@ from shippyard.backup.drill.indexes import look_at_indexes
 from shippyard.backup.drill.live import Live, comparable, look_at_live
 from shippyard.backup.drill.model import DrillFailed, DrillRefused
 from shippyard.backup.drill.objectives import said, strictest
+from shippyard.backup.engines.choice import repository_for
+from shippyard.backup.engines.repository import Repository
 from shippyard.backup.manifest import Environment, Manifest
 from shippyard.backup.model import Backup, BackupFailed
 from shippyard.backup.restore.compare import environment_differences
+from shippyard.backup.restore.elsewhere import (
+    RepositoryWal,
+    lay_out_elsewhere,
+    repository_holding,
+)
 from shippyard.backup.restore.feeder import WalFeeder
 from shippyard.backup.restore.line import HistoryUnusable
 from shippyard.backup.restore.physical import (
@@ -44,14 +51,18 @@ def drill_base(work: Work) -> None:
         DrillFailed: it can't be restored.
         DrillRefused, DrillInterrupted, SandboxFailed: nothing was found out.
     """
-    source = work.bench.wal_of(work.backup.database)
     live = look_at_live(_production(work))
     with work.phase("fetch"):
         files = _files(work)
+        repository = _repository(work, files.manifests[-1])
+        source = _wal(work, repository)
         plan = _plan(work, files.manifests[-1], source)
     work.findings.size_bytes = sum(manifest.size_bytes for manifest in files.manifests)
     with work.phase("unpack"):
-        laid = _laid_out(work, files)
+        if repository:
+            laid = _laid_out_elsewhere(work, repository, files.manifests[-1])
+        else:
+            laid = _laid_out(work, files)
     started = _recovered(work, files.manifests[-1], laid, plan, source)
     with work.phase("check"):
         _check(work, files.manifests[-1], plan, started, live)
@@ -76,11 +87,25 @@ def _files(work: Work) -> BaseFiles:
     except BackupFailed as error:
         raise DrillFailed(f"{work.backup.id} is nothing without its parent: {error}") from None
     found = [work.files_of(backup) for backup in chain]
-    if external := found[-1][1].external:
-        raise DrillRefused(
-            f"{work.backup.id} is {external} in another engine's repository; drill it with that"
-        )
     return BaseFiles(tuple(f for f, _ in found), tuple(manifest for _, manifest in found))
+
+
+def _repository(work: Work, base: Manifest) -> Repository | None:
+    """What keeps the backup's files, when that is another engine."""
+
+    def of(subject: str) -> Repository | None:
+        return repository_for(subject, work.bench.config, work.bench.processes)
+
+    try:
+        return repository_holding(base, of)
+    except RestoreRefused as error:
+        raise DrillRefused(str(error)) from None
+
+
+def _wal(work: Work, repository: Repository | None) -> WalSource | None:
+    if repository is None:
+        return work.bench.wal_of(work.backup.database)
+    return RepositoryWal(repository, work.sandbox.data_dir)
 
 
 def _plan(work: Work, base: Manifest, source: WalSource | None) -> Plan:
@@ -111,6 +136,17 @@ def _laid_out(work: Work, files: BaseFiles) -> LaidOut:
             timeout_s=work.left_s,
         )
     except RestoreRefused as error:
+        raise DrillFailed(str(error)) from None
+
+
+def _laid_out_elsewhere(work: Work, repository: Repository, base: Manifest) -> LaidOut:
+    sandbox = work.sandbox
+    try:
+        return lay_out_elsewhere(
+            repository, base, sandbox.data_dir, sandbox.tablespace_dir, account=sandbox.account
+        )
+    except RestoreRefused as error:
+        work.tick()
         raise DrillFailed(str(error)) from None
 
 
@@ -200,8 +236,8 @@ def _look_at_loss(work: Work, base: Manifest, target: Target, started: Started) 
         )
     until = seen.at if seen else started.last_transaction_at or consistent_at(base)
     work.findings.restored_until = until
-    name = work.backup.database.removeprefix("@")
-    if seen is None or work.bench.config.backup.clusters[name].wal == "off":
+    settings = work.bench.config.backup.clusters[work.backup.database.removeprefix("@")]
+    if seen is None or (settings.wal == "off" and settings.engine == "postgres"):
         return
     promised_s = strictest(each.criticality for each in _databases(work)).rpo_s
     lost_s = (work.started_at - until).total_seconds()

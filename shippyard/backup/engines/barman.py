@@ -25,14 +25,13 @@ _WAL_NAME = re.compile(r"(?:^|/)([0-9A-F]{24}|[0-9A-F]{8}\.history)$")
 
 @dataclass(frozen=True)
 class Barman:
-    """One server of Barman's. `config` is its configuration file, `user` whom to run as."""
+    """One server of Barman's. `config` is its configuration file."""
 
     stanza: str
     processes: Processes
     timeout_s: float
     config: Path | None = None
     program: str = "barman"
-    user: str | None = None
     name: str = "barman"
 
     def version(self) -> str:
@@ -92,7 +91,7 @@ class Barman:
         found = (_WAL_NAME.search(line) for line in there)
         return sorted({match.group(1) for match in found if match})
 
-    def lay_out(self, label: str, data_dir: Path, tablespaces: Path, account: str | None) -> None:
+    def lay_out(self, label: str, data_dir: Path, tablespaces: Path) -> None:
         """Restore into `data_dir`; every tablespace goes under `tablespaces`, by its oid.
 
         Raises:
@@ -102,13 +101,17 @@ class Barman:
         remapped = [
             f"--tablespace={each['name']}:{tablespaces / str(each['oid'])}" for each in spaces
         ]
-        self._answer(
-            "recover", "--get-wal", *remapped, self.stanza, label, str(data_dir), user=account
-        )
+        self._answer("recover", "--get-wal", *remapped, self.stanza, label, str(data_dir))
 
-    def restore_command(self) -> str:
-        """For `restore_command`: PostgreSQL fills in the name and the place."""
-        return " ".join([*self._argv("get-wal"), self.stanza, "%f", ">", '"%p"'])
+    def fetch(self, name: str, into: Path, data_dir: Path) -> None:  # noqa: ARG002  it has only one cluster
+        """See `Repository`.
+
+        Raises:
+            EngineFailed: it is not there, or can't be read.
+        """
+        with tempfile.TemporaryDirectory(prefix=".get-wal-", dir=into.parent) as folder:
+            self._answer("get-wal", f"--output-directory={folder}", self.stanza, name)
+            (Path(folder) / name).rename(into)
 
     def _labels(self) -> list[str]:
         listed = self._json("list-backup", self.stanza).get(self.stanza, [])
@@ -132,16 +135,13 @@ class Barman:
     def _argv(self, *arguments: str) -> list[str]:
         return [self.program, *([f"--config={self.config}"] if self.config else []), *arguments]
 
-    def _answer(
-        self, *arguments: str, timeout_s: float | None = None, user: str | None = None
-    ) -> str:
+    def _answer(self, *arguments: str, timeout_s: float | None = None) -> str:
         with tempfile.TemporaryFile() as scratch:
             return answer_of(
                 self.processes,
                 self._argv(*arguments),
                 timeout_s=timeout_s or self.timeout_s,
                 scratch=scratch,
-                user=user or self.user,
             )
 
 

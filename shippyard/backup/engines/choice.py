@@ -64,6 +64,14 @@ def engine_for(
     return ExternalEngine(repository, target, incremental=parent() is not None)
 
 
+def repository_for(subject: str, config: Config, processes: Processes) -> Repository | None:
+    """Where another engine keeps what a subject has; None when that is us, or it is unknown."""
+    settings = config.backup.clusters.get(subject.removeprefix("@"))
+    if settings is None or settings.engine == "postgres":
+        return None
+    return repository_of(settings, config, processes)
+
+
 def repository_of(settings: ClusterBackup, config: Config, processes: Processes) -> Repository:
     """Where another engine keeps a cluster's base backups and WAL."""
     assert settings.stanza is not None, "the configuration refuses another engine without stanza"

@@ -40,6 +40,7 @@ class Product:
     parent: str | None = None
     wal_first: str | None = None
     external: str | None = None
+    external_bytes: int = 0
 
 
 class Engine(Protocol):

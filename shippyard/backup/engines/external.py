@@ -107,4 +107,5 @@ class ExternalEngine:
             environment=environment,
             wal_first=made.wal_first,
             external=made.label,
+            external_bytes=made.size_bytes,
         )

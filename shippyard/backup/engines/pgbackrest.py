@@ -15,6 +15,7 @@ from typing import Any
 
 from shippyard.backup.engines.engine import EngineFailed
 from shippyard.backup.engines.repository import Held, answer_of
+from shippyard.backup.wal.names import is_history
 from shippyard.host.process import Processes
 
 MINIMUM = (2, 55)
@@ -27,14 +28,13 @@ _COUNTS = re.compile(r"(missing|checksum invalid|size invalid|other): (\d+)")
 
 @dataclass(frozen=True)
 class PgBackRest:
-    """One stanza. `config` is its configuration file, `user` whom to run as (None: ourselves)."""
+    """One stanza. `config` is its configuration file."""
 
     stanza: str
     processes: Processes
     timeout_s: float
     config: Path | None = None
     program: str = "pgbackrest"
-    user: str | None = None
     name: str = "pgbackrest"
 
     def version(self) -> str:
@@ -71,12 +71,9 @@ class PgBackRest:
 
     def segments(self) -> Sequence[str]:
         """Names of the WAL segments and history files in the archive, sorted."""
-        listing = self._answer(
-            "repo-ls", "--recurse", "--output=json", f"archive/{self.stanza}", bare=True
-        )
-        return parse_archive(listing)
+        return parse_archive(self._listing())
 
-    def lay_out(self, label: str, data_dir: Path, tablespaces: Path, account: str | None) -> None:
+    def lay_out(self, label: str, data_dir: Path, tablespaces: Path) -> None:
         """Restore into `data_dir`; no tablespace stays where production has it.
 
         Raises:
@@ -88,13 +85,33 @@ class PgBackRest:
             f"--pg1-path={data_dir}",
             f"--tablespace-map-all={tablespaces}",
             "--type=none",
-            "--archive-mode=off",
-            user=account,
         )
 
-    def restore_command(self) -> str:
-        """For `restore_command`: PostgreSQL fills in the name and the place."""
-        return " ".join([*self._argv("archive-get"), "%f", '"%p"'])
+    def fetch(self, name: str, into: Path, data_dir: Path) -> None:
+        """See `Repository`. For a segment pgBackRest asks `data_dir` which cluster it is of.
+
+        Histories are kept as they are, so that the repository itself gives them.
+
+        Raises:
+            EngineFailed: it is not there, or damaged.
+        """
+        if is_history(name):
+            into.write_text(self._answer("repo-get", self._path_of(name), bare=True))
+            return
+        place = f"--pg1-path={data_dir}"
+        self._answer("archive-get", place, "--no-archive-async", name, str(into.resolve()))
+
+    def _listing(self) -> str:
+        return self._answer(
+            "repo-ls", "--recurse", "--output=json", f"archive/{self.stanza}", bare=True
+        )
+
+    def _path_of(self, name: str) -> str:
+        """Where the archive has a history; of two clusters' the newer one's."""
+        found = sorted(path for path in json.loads(self._listing()) if path.endswith(name))
+        if not found:
+            raise EngineFailed(f"{name} is not in pgbackrest's archive")
+        return f"archive/{self.stanza}/{found[-1]}"
 
     def _argv(self, command: str, *, bare: bool = False) -> list[str]:
         config = [f"--config={self.config}"] if self.config else []
@@ -107,7 +124,6 @@ class PgBackRest:
         *arguments: str,
         bare: bool = False,
         timeout_s: float | None = None,
-        user: str | None = None,
     ) -> str:
         argv = self._argv(command, bare=bare)
         if command == "version":
@@ -120,7 +136,6 @@ class PgBackRest:
                 [*argv, *arguments],
                 timeout_s=timeout_s or self.timeout_s,
                 scratch=scratch,
-                user=user or self.user,
             )
 
 

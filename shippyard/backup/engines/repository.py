@@ -4,7 +4,7 @@ Each engine is one file beside this one. What it says of itself is parsed, never
 alone; what it does not look for, we look for ourselves.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -69,12 +69,18 @@ class Repository(Protocol):
         """Names of the WAL segments and history files it holds, sorted."""
         ...
 
-    def lay_out(self, label: str, data_dir: Path, tablespaces: Path, account: str | None) -> None:
+    def lay_out(self, label: str, data_dir: Path, tablespaces: Path) -> None:
         """Restore a backup's files into an empty folder, every tablespace under `tablespaces`."""
         ...
 
-    def restore_command(self) -> str:
-        """What PostgreSQL runs to fetch WAL from it."""
+    def fetch(self, name: str, into: Path, data_dir: Path) -> None:
+        """Write a WAL file that `segments` names to `into`, for the cluster laid out in `data_dir`.
+
+        A history can be fetched before anything is laid out.
+
+        Raises:
+            EngineFailed: it can't be had whole.
+        """
         ...
 
 
@@ -84,8 +90,6 @@ def answer_of(
     *,
     timeout_s: float,
     scratch: IO[bytes],
-    user: str | None = None,
-    env: Mapping[str, str] | None = None,
 ) -> str:
     """All that a program writes to stdout; `scratch` is an empty temporary file.
 
@@ -94,7 +98,7 @@ def answer_of(
     """
     program = Path(argv[0]).name
     try:
-        with processes.start(argv, stdout=scratch, user=user, env=env) as child:
+        with processes.start(argv, stdout=scratch) as child:
             returncode = child.wait(timeout_s)
             said = child.stderr_tail()
     except ProcessTimedOut:

@@ -8,6 +8,7 @@ from typing import Protocol
 from shippyard.backup.manifest import Manifest
 from shippyard.backup.restore.archive import Progress
 from shippyard.backup.restore.assess import Assessment, Situation, Wanted
+from shippyard.backup.restore.elsewhere import RepositoryOf
 from shippyard.backup.restore.handback import Handback
 from shippyard.backup.restore.shelf import Shelf, Shelved
 from shippyard.host.clock import Clock
@@ -19,7 +20,10 @@ Forecast = Callable[[Manifest], float | None]
 
 @dataclass(frozen=True)
 class Means:
-    """What a restore works with. `scratch` holds what is fetched or unpacked on the way."""
+    """What a restore works with. `scratch` holds what is fetched or unpacked on the way.
+
+    `repository_of` gives what keeps a cluster's base backups and WAL when we don't.
+    """
 
     shelf: Shelf
     processes: Processes
@@ -29,6 +33,7 @@ class Means:
     digest_timeout_s: float = 1800.0
     tools_dirs: tuple[Path, ...] = ()
     scratch: Path | None = None
+    repository_of: RepositoryOf = lambda _: None
     forecast: Forecast = lambda _: None
 
 

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+from shippyard.backup.engines.repository import Repository
 from shippyard.backup.lock import Busy, exclusive
 from shippyard.backup.manifest import Manifest
 from shippyard.backup.restore.archive import Progress, RestoreFailed, RestoreInterrupted
@@ -15,6 +16,11 @@ from shippyard.backup.restore.compare import environment_differences
 from shippyard.backup.restore.course import Done, Means
 from shippyard.backup.restore.coverage import cover, kept_of
 from shippyard.backup.restore.dumps import writes
+from shippyard.backup.restore.elsewhere import (
+    RepositoryWal,
+    lay_out_elsewhere,
+    repository_holding,
+)
 from shippyard.backup.restore.feeder import Fed, WalFeeder
 from shippyard.backup.restore.handback import after_files
 from shippyard.backup.restore.line import HistoryUnusable
@@ -22,6 +28,7 @@ from shippyard.backup.restore.physical import (
     BaseFiles,
     LaidOut,
     RestoreRefused,
+    WalSource,
     WalUnusable,
     lay_out,
     recovery_settings,
@@ -72,6 +79,7 @@ class IntoFolder:
         self._watched = watched
         self._plan: Plan | None = None
         self._chain: tuple[Manifest, ...] = ()
+        self._source: WalSource | None = None
 
     @property
     def name(self) -> str:
@@ -131,11 +139,14 @@ class IntoFolder:
     def _choose(self, wanted: Wanted, shelved: Shelved, seen: Situation) -> Situation:
         subject = subject_for(wanted, shelved.manifests)
         bases = shelved.of(subject, ("base",))
-        source = self._means.shelf.wal(subject)
-        kept = kept_of(source)
         named = [base for base in bases if base.id == wanted.backup_id]
+        source = self._wal(subject, (named or bases)[-1]) if bases else None
+        kept = kept_of(source)
         chosen = named[0] if named else choose_base(bases, wanted.point, kept)
-        self._chain = _chain_of(chosen, bases)
+        if chosen.made.engine != (named or bases)[-1].made.engine:
+            source = self._wal(subject, chosen)
+            kept = kept_of(source)
+        self._chain, self._source = _chain_of(chosen, bases), source
         names = source.segments() if source else ()
         coverage = cover(chosen, names, kept, wanted.point)
         forecast_s = self._means.forecast(chosen)
@@ -143,6 +154,15 @@ class IntoFolder:
         if not coverage.refuses(wanted.point) or wanted.accept_loss:
             self._plan = plan_recovery(chosen, source, wanted.point, accept_loss=wanted.accept_loss)
         return seen
+
+    def _wal(self, subject: str, base: Manifest) -> WalSource | None:
+        """The WAL that goes with a base backup: whoever keeps the one keeps the other."""
+        if repository := self._repository(base):
+            return RepositoryWal(repository, self._data_dir)
+        return self._means.shelf.wal(subject)
+
+    def _repository(self, base: Manifest) -> Repository | None:
+        return repository_holding(base, self._means.repository_of)
 
     def _tools(self, base: Manifest) -> Tools:
         """The server's own programs: files of one major are for that major alone."""
@@ -165,7 +185,10 @@ class IntoFolder:
         files = self._fetched(progress)
         fetched = clock.monotonic()
         with bench.made():
-            laid = self._laid_out(files, tools, account, progress)
+            if repository := self._repository(self._chain[-1]):
+                laid = self._laid_out_by(repository, account, progress)
+            else:
+                laid = self._laid_out(files, tools, account, progress)
             unpacked = clock.monotonic()
             superuser = _superuser(self._chain[-1])
             bringup = Bringup(
@@ -200,15 +223,25 @@ class IntoFolder:
             timeout_s=self._means.timeout_s,
         )
 
+    def _laid_out_by(
+        self, repository: Repository, account: str | None, progress: Progress
+    ) -> LaidOut:
+        base = self._chain[-1]
+        progress({"phase": "unpacking", "message": f"{base.external} by {repository.name}"})
+        return lay_out_elsewhere(
+            repository, base, self._data_dir, self._tablespaces, account=account
+        )
+
     def _recover(self, bringup: Bringup, plan: Plan, progress: Progress) -> Done:
-        source = self._means.shelf.wal(self._chain[-1].database)
         settings = recovery_settings(plan.point, bringup.bench.spool)
         if plan.coverage.missing and bringup.tools.major >= PREFETCH_SINCE:
             # It would ask for the segment that is missing before the point is reached.
             settings["recovery_prefetch"] = "off"
         with ExitStack() as undo:
             feeder = undo.enter_context(
-                WalFeeder(source, bringup.bench.spool, plan, bringup.laid, account=bringup.account)
+                WalFeeder(
+                    self._source, bringup.bench.spool, plan, bringup.laid, account=bringup.account
+                )
             )
 
             def tick() -> None:

@@ -128,7 +128,7 @@ def lay_out(
     try:
         walked, dropped = _written(files, data_dir, places, work)
     except BaseException as error:
-        _empty([data_dir, *places.values()])
+        empty([data_dir, *places.values()])
         if isinstance(error, ChainUnusable):
             raise RestoreRefused(str(error)) from None
         raise
@@ -294,14 +294,14 @@ def _refuse(files: BaseFiles, tools: Tools, folders: Sequence[Path]) -> None:
             f"{tools.major}; install postgresql-{major}"
         )
     for folder in folders:
-        if there := _content(folder):
+        if there := content_of(folder):
             raise RestoreRefused(f"{folder} is not empty: {there}; give an empty folder")
     inside = [f for f in folders[1:] if f == folders[0] or folders[0] in f.parents]
     if inside or len(set(folders)) < len(folders):
         raise RestoreRefused("give every tablespace a folder of its own, outside the data folder")
 
 
-def _content(folder: Path) -> str:
+def content_of(folder: Path) -> str:
     """What is in a folder, in a few words; nothing when it is empty or not there."""
     if not folder.exists() and not folder.is_symlink():
         return ""
@@ -312,7 +312,7 @@ def _content(folder: Path) -> str:
     return f"it holds {', '.join(names[:NAMED])}{more}" if names else ""
 
 
-def _empty(folders: Sequence[Path]) -> None:
+def empty(folders: Sequence[Path]) -> None:
     """Take away what was written: a second try must find the folders as the first one did."""
     for folder in folders:
         with contextlib.suppress(OSError):
