@@ -1,6 +1,7 @@
 """What every test may ask for: a clock that obeys, a state database, a real PostgreSQL."""
 
 import gc
+import shutil
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ from shippyard.host.process import Processes
 from shippyard.postgres.embedded import EmbeddedCluster, embedded_cluster
 from shippyard.postgres.target import Target
 from shippyard.postgres.tools import server_tools
-from shippyard.state.database import State, open_state
+from shippyard.state.database import FILE_NAME, State, open_state
 
 T = TypeVar("T")
 
@@ -88,8 +89,18 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
+@pytest.fixture(scope="session")
+def empty_state(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A state database at this version's schema with nothing in it, made once: to be copied."""
+    made = tmp_path_factory.mktemp("state")
+    with open_state(made):
+        return made / FILE_NAME
+
+
 @pytest.fixture
-def state(tmp_path: Path) -> Iterator[State]:
+def state(tmp_path: Path, empty_state: Path) -> Iterator[State]:
+    (tmp_path / "state").mkdir(mode=0o700)
+    shutil.copyfile(empty_state, tmp_path / "state" / FILE_NAME)
     with open_state(tmp_path / "state") as opened:
         yield opened
 

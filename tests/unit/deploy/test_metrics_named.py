@@ -83,7 +83,9 @@ def selectors(expression: str) -> Iterator[tuple[str, set[str]]]:
 
 
 def rules() -> list[dict[str, Any]]:
-    groups = [group for file in RULES for group in yaml.safe_load(file.read_text())["groups"]]
+    groups = [
+        group for file in RULES for group in yaml.load(file.read_text(), yaml.CSafeLoader)["groups"]
+    ]
     return [rule for group in groups for rule in group["rules"]]
 
 

@@ -17,7 +17,9 @@ RUNBOOKS = (ROOT / "docs" / "runbooks.md").read_text()
 
 RULES: list[dict[str, Any]] = [
     rule
-    for group in yaml.safe_load((PROMETHEUS / "shippyard.rules.yml").read_text())["groups"]
+    for group in yaml.load((PROMETHEUS / "shippyard.rules.yml").read_text(), yaml.CSafeLoader)[
+        "groups"
+    ]
     for rule in group["rules"]
 ]
 NAMES = [rule["alert"] for rule in RULES]
@@ -33,7 +35,7 @@ def sections() -> dict[str, str]:
 @cache
 def promtool_tests() -> dict[str, dict[str, Any]]:
     files = sorted((PROMETHEUS / "tests").glob("*.yml"))
-    loaded = [yaml.safe_load(file.read_text()) for file in files]
+    loaded = [yaml.load(file.read_text(), yaml.CSafeLoader) for file in files]
     return {test["name"]: test for file in loaded for test in file["tests"]}
 
 
