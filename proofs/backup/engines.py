@@ -94,10 +94,10 @@ def _doubted(bench: Bench, kept: Kept) -> Iterator[tuple[str, bool]]:
         return engine.verify(record, ())[1]
 
     yield "sound backup is sound", problems() == []
-    name, mend = _gap(kept.wal, bench.folder)
+    name, mend = gap(kept.wal, bench.folder)
     yield "missing segment named", any(name in problem for problem in problems())
     mend()
-    mend = _flip(kept.files)
+    mend = flip(kept.files)
     yield "flipped bit found", problems() != []
     mend()
     yield "sound again when mended", problems() == []
@@ -115,7 +115,7 @@ def _refused(repository: Repository, bench: Bench) -> bool:
     return False
 
 
-def _gap(wal: Path, folder: Path) -> tuple[str, Mend]:
+def gap(wal: Path, folder: Path) -> tuple[str, Mend]:
     """Take a segment away that is not the newest; gives its name, and how to put it back."""
     segments = sorted(p for p in wal.rglob("0000*") if p.is_file() and ".backup" not in p.name)
     victim = [p for p in segments if len(p.name) >= SEGMENT_CHARS][-3]
@@ -128,7 +128,7 @@ def _gap(wal: Path, folder: Path) -> tuple[str, Mend]:
     return victim.name[:SEGMENT_CHARS], mend
 
 
-def _flip(files: Path) -> Mend:
+def flip(files: Path) -> Mend:
     """Flip a bit in the middle of the largest file; gives how to mend it."""
     victim = max((p for p in files.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
     content = victim.read_bytes()
@@ -159,28 +159,41 @@ def _server(folder: Path, settings: dict[str, str]) -> Iterator[Bench]:
 
 @contextmanager
 def _pgbackrest(folder: Path) -> Iterator[tuple[Bench, Kept]]:
-    config = folder / "pgbackrest.conf"
-    program = folder / "pgbackrest"
-    command = f"{program} --config={config} --stanza=main archive-push %p"
-    with _server(folder, {"archive_mode": "on", "archive_command": command}) as bench:
-        pgbackrest(folder)
-        repo, logs, locks, spool = map(bench.place, ("repo", "logs", "locks", "spool"))
-        config.write_text(
-            f"[global]\nrepo1-path={repo}\nlog-path={logs}\nlock-path={locks}\n"
-            f"spool-path={spool}\nstart-fast=y\nlog-level-file=off\nrepo1-retention-full=9\n"
-            f"[main]\npg1-path={bench.cluster.data_dir}\n"
-            f"pg1-socket-path={bench.cluster.socket_dir}\npg1-user=postgres\n"
-        )
-        ours = _as_the_archiver(folder, program, bench.account)
-        repository = PgBackRest("main", bench.processes, TIMEOUT_S, config, str(ours))
-        create = [str(program), f"--config={config}", "--stanza=main", "stanza-create"]
-        bench.processes.run(create, timeout_s=TIMEOUT_S, user=bench.account)
+    with _server(folder, archived_by_pgbackrest(folder)) as bench:
+        yield bench, kept_by_pgbackrest(bench)
 
-        def settle() -> None:
-            newest = max(repository.segments())
-            until(lambda: max(repository.segments()) > newest or _archived(bench), 30, "archived")
 
-        yield bench, Kept(repository, repo / "archive", repo / "backup", settle)
+def archived_by_pgbackrest(folder: Path) -> dict[str, str]:
+    """Settings of a server whose WAL goes to the repository in `folder`."""
+    command = f"{folder}/pgbackrest --config={folder}/pgbackrest.conf --stanza=main archive-push %p"
+    return {"archive_mode": "on", "archive_command": command}
+
+
+def kept_by_pgbackrest(bench: Bench) -> Kept:
+    """A repository in the bench's folder, with its stanza made.
+
+    Raises:
+        CouldNotRun: pgBackRest can't be had here.
+    """
+    config = bench.folder / "pgbackrest.conf"
+    program = pgbackrest(bench.folder)
+    repo, logs, locks, spool = map(bench.place, ("repo", "logs", "locks", "spool"))
+    config.write_text(
+        f"[global]\nrepo1-path={repo}\nlog-path={logs}\nlock-path={locks}\n"
+        f"spool-path={spool}\nstart-fast=y\nlog-level-file=off\nrepo1-retention-full=9\n"
+        f"[main]\npg1-path={bench.cluster.data_dir}\n"
+        f"pg1-socket-path={bench.cluster.socket_dir}\npg1-user=postgres\n"
+    )
+    ours = _as_the_archiver(bench.folder, program, bench.account)
+    repository = PgBackRest("main", bench.processes, TIMEOUT_S, config, str(ours))
+    create = [str(ours), f"--config={config}", "--stanza=main", "stanza-create"]
+    bench.processes.run(create, timeout_s=TIMEOUT_S)
+
+    def settle() -> None:
+        newest = max(repository.segments())
+        until(lambda: max(repository.segments()) > newest or _archived(bench), 30, "archived")
+
+    return Kept(repository, repo / "archive", repo / "backup", settle)
 
 
 def _as_the_archiver(folder: Path, program: Path, account: str | None) -> Path:
@@ -215,35 +228,45 @@ def _streaming(bench: Bench) -> bool:
 
 @contextmanager
 def _barman(folder: Path) -> Iterator[tuple[Bench, Kept]]:
+    with _server(folder, {}) as bench, kept_by_barman(bench) as kept:
+        yield bench, kept
+
+
+@contextmanager
+def kept_by_barman(bench: Bench) -> Iterator[Kept]:
+    """A Barman of the bench's server, with WAL streamed to it for the length of the block.
+
+    Raises:
+        CouldNotRun: Barman is not installed.
+    """
     if shutil.which("barman") is None:
         raise CouldNotRun("barman is not installed: apt-get install barman")
-    with _server(folder, {}) as bench:
-        home, parts = bench.place("home"), bench.place("parts")
-        config = folder / "barman.conf"
-        tools = server_tools(bench.processes)
-        reach = f"host={bench.cluster.socket_dir} user=postgres"
-        config.write_text(
-            f"[barman]\nbarman_user={getpass.getuser()}\nbarman_home={home}\n"
-            f"log_file={home}/log\nconfiguration_files_directory={parts}\n"
-            f"[main]\ndescription=main\nconninfo={reach} dbname=postgres\n"
-            f"streaming_conninfo={reach}\nbackup_method=postgres\nstreaming_archiver=on\n"
-            f"slot_name=barman\ncreate_slot=auto\npath_prefix={tools.bin_dir}\n"
-        )
-        repository = Barman("main", bench.processes, TIMEOUT_S, config)
+    home, parts = bench.place("home"), bench.place("parts")
+    config = bench.folder / "barman.conf"
+    tools = server_tools(bench.processes)
+    reach = f"host={bench.cluster.socket_dir} user=postgres"
+    config.write_text(
+        f"[barman]\nbarman_user={getpass.getuser()}\nbarman_home={home}\n"
+        f"log_file={home}/log\nconfiguration_files_directory={parts}\n"
+        f"[main]\ndescription=main\nconninfo={reach} dbname=postgres\n"
+        f"streaming_conninfo={reach}\nbackup_method=postgres\nstreaming_archiver=on\n"
+        f"slot_name=barman\ncreate_slot=auto\npath_prefix={tools.bin_dir}\n"
+    )
+    repository = Barman("main", bench.processes, TIMEOUT_S, config)
 
-        def barman(*arguments: str) -> None:
-            argv = ["barman", f"--config={config}", *arguments]
-            bench.processes.run(argv, timeout_s=TIMEOUT_S)
+    def barman(*arguments: str) -> None:
+        argv = ["barman", f"--config={config}", *arguments]
+        bench.processes.run(argv, timeout_s=TIMEOUT_S)
 
-        def settle() -> None:
-            barman("switch-wal", "--force", "--archive", "main")
+    def settle() -> None:
+        barman("switch-wal", "--force", "--archive", "main")
 
-        barman("receive-wal", "--create-slot", "main")
-        receiver = ["barman", f"--config={config}", "receive-wal", "main"]
-        with bench.processes.start(receiver):
-            until(lambda: _streaming(bench), 30, "barman's receiver streaming")
-            settle()
-            yield bench, Kept(repository, home / "main" / "wals", home / "main" / "base", settle)
+    barman("receive-wal", "--create-slot", "main")
+    receiver = ["barman", f"--config={config}", "receive-wal", "main"]
+    with bench.processes.start(receiver):
+        until(lambda: _streaming(bench), 30, "barman's receiver streaming")
+        settle()
+        yield Kept(repository, home / "main" / "wals", home / "main" / "base", settle)
 
 
 ROWS = (

@@ -95,8 +95,10 @@ class Barman:
         """Restore into `data_dir`; every tablespace goes under `tablespaces`, by its oid.
 
         Raises:
-            EngineFailed: Barman refused.
+            EngineFailed: Barman refused, or a file was damaged: it copies what there is, so that is
+                asked before.
         """
+        self._answer("verify-backup", self.stanza, label)
         spaces = self._shown(label).get("tablespaces") or []
         remapped = [
             f"--tablespace={each['name']}:{tablespaces / str(each['oid'])}" for each in spaces

@@ -10,7 +10,11 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from shippyard.backup.engines.base_manifest import LABEL_NAME, BaseManifestUnusable, parse_label
+from shippyard.backup.engines.base_manifest import (
+    LABEL_NAME,
+    BaseManifestUnusable,
+    parse_label,
+)
 from shippyard.backup.engines.engine import EngineFailed
 from shippyard.backup.engines.repository import Repository
 from shippyard.backup.manifest import Manifest

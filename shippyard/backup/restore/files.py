@@ -30,6 +30,7 @@ from shippyard.backup.restore.physical import (
     RestoreRefused,
     WalSource,
     WalUnusable,
+    content_of,
     lay_out,
     recovery_settings,
 )
@@ -45,7 +46,6 @@ from shippyard.postgres.target import Target
 from shippyard.postgres.tools import Tools, installed_tools
 from shippyard.postgres.writing import quoted_name, writing_session
 
-NAMED = 5
 CHAIN_MAX = 1000
 PREFETCH_SINCE = 15
 _SUBSCRIPTIONS = (
@@ -105,8 +105,8 @@ class IntoFolder:
             return replace(seen, why_none=f"{error}{strangers(shelved)}")
         except RestoreFailed as error:
             return replace(seen, in_the_way=str(error))
-        if there := _content(self._data_dir):
-            refused = f"{self._data_dir} is not empty: it holds {there}; name an empty folder"
+        if there := content_of(self._data_dir):
+            refused = f"{self._data_dir} is not empty: {there}; name an empty folder"
             return replace(seen, in_the_way=refused)
         return seen
 
@@ -287,7 +287,7 @@ class IntoFolder:
     def _left(self) -> str:
         """What a person finds in the folder now."""
         bench = Bench(self._data_dir, None).folder
-        there = _content(self._data_dir)
+        there = content_of(self._data_dir)
         log = f"; its log is in {bench}" if (bench / "server.log").is_file() else ""
         if not there:
             return f"{self._data_dir} is empty as before{log}"
@@ -338,19 +338,10 @@ def _superuser(base: Manifest) -> str:
 
 
 def _said(data_dir: Path) -> str:
-    there = _content(data_dir)
+    there = content_of(data_dir)
     if there:
-        return f"it holds {there}"
+        return there
     return "an empty folder" if data_dir.is_dir() else "it is not there; it will be made"
-
-
-def _content(data_dir: Path) -> str:
-    """What is in a folder, in a few words; nothing when it is empty or not there."""
-    if not data_dir.exists():
-        return ""
-    names = sorted(path.name for path in data_dir.iterdir())
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"{', '.join(names[:NAMED])}{more}" if names else ""
 
 
 def _free(data_dir: Path) -> int:
