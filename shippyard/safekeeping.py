@@ -41,6 +41,7 @@ from shippyard.backup.restore.stores import StoreShelf
 from shippyard.backup.seal import Seal, seal_of
 from shippyard.backup.service import BackupService
 from shippyard.backup.state_snapshot import StateSnapshots
+from shippyard.backup.strangers import StrangerWatch
 from shippyard.backup.wal import methods as wal_methods
 from shippyard.backup.wal.archive import WalArchive
 from shippyard.backup.wal.bases import KeptBases
@@ -179,6 +180,7 @@ def join(ground: Ground) -> Safekeeping:
         *_canaries(ground),
         _loss_watch(ground, backups, wal, drills),
         _lateness(ground, drills),
+        _stranger_watch(ground, seal),
     ]
     jobs: list[CalendarJob] = [
         *backup_schedule.jobs(backups, config),
@@ -361,6 +363,16 @@ def _lateness(ground: Ground, drills: Drills) -> Lateness:
         tell=ground.tell,
         last_drill=partial(_last_drill, drills),
         beat=ground.beats("lateness"),
+    )
+
+
+def _stranger_watch(ground: Ground, seal: Seal) -> StrangerWatch:
+    return StrangerWatch(
+        ground.config,
+        Catalog(ground.state),
+        seal,
+        tell=ground.tell,
+        beat=ground.beats("strangers"),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 RULES = (
     "backup_failed",
     "backup_late",
+    "backup_untrusted",
     "drill_failed",
     "restore_running",
     "restore_slow",

@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationEr
 
 from shippyard.backup.model import Kind, Reason
 from shippyard.host.files import write_atomically
-from shippyard.host.signing import Signature, SignatureInvalid, Signer, check
+from shippyard.host.signing import KeyUnknown, Signature, SignatureInvalid, Signer, check
 
 FILE_NAME = "manifest.json"
 VERSION: Final = 2
@@ -26,6 +26,14 @@ _STRICT = ConfigDict(extra="forbid")
 
 class ManifestUnusable(Exception):
     """No manifest here, or not one that can be relied on; the message is one line."""
+
+
+class SignerUnknown(ManifestUnusable):
+    """A manifest as it was signed, by a key that is not trusted here."""
+
+    def __init__(self, message: str, public_key: str) -> None:
+        super().__init__(message)
+        self.public_key = public_key
 
 
 @dataclass(frozen=True)
@@ -227,7 +235,8 @@ def parse_manifest(data: bytes, trusted: Collection[str]) -> Manifest:
     """A manifest from its file; `trusted` are public keys.
 
     Raises:
-        ManifestUnusable: not JSON, another version, a wrong field, or no signature we trust.
+        SignerUnknown: signed by another key.
+        ManifestUnusable: not JSON, another version, a wrong field, or a signature that fails.
     """
     document, signature = _opened(data)
     version = document.get("version")
@@ -238,6 +247,9 @@ def parse_manifest(data: bytes, trusted: Collection[str]) -> Manifest:
     try:
         check(_canonical(document), signature, trusted)
         manifest = _adapter.validate_json(json.dumps(document))
+    except KeyUnknown as error:
+        said = f"the manifest can't be trusted: {error}"
+        raise SignerUnknown(said, error.public_key) from None
     except SignatureInvalid as error:
         raise ManifestUnusable(f"the manifest can't be trusted: {error}") from None
     except ValidationError as error:

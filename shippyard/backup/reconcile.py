@@ -3,7 +3,6 @@
 Run at start. What another process is making right now is left alone: its lock is held.
 """
 
-import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -192,11 +191,15 @@ def _sweep(layout: Layout, database: str, kind: Kind) -> Iterator[str]:
 def _whole(layout: Layout, seal: Seal, database: str, backup_id: str) -> Manifest | None:
     """The manifest of a folder whose files are all there, else None and a line in the log."""
     folder = layout.folder(database, backup_id)
-    with contextlib.suppress(ManifestUnusable):
+    try:
         manifest = seal.read(folder)
-        if not absent_files(folder, manifest):
+        problems = absent_files(folder, manifest)
+    except ManifestUnusable as error:
+        problems = [one_line(error)]
+    else:
+        if not problems:
             return manifest
-    log.warning("backup.not_adopted", path=str(folder), reason="no manifest, or files differ")
+    log.warning("backup.not_adopted", path=str(folder), reason=problems[0])
     return None
 
 

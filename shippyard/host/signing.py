@@ -11,14 +11,18 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import structlog
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from shippyard.host.files import write_atomically
 from shippyard.host.secrets import read_secret, remember
 
+KEY_FILE = "signing.key"
 KEY_BYTES = 32
 KEY_ID_CHARS = 16
+
+log = structlog.get_logger(__name__)
 
 
 class KeyUnusable(Exception):
@@ -27,6 +31,17 @@ class KeyUnusable(Exception):
 
 class SignatureInvalid(Exception):
     """What was signed is not what is here, or nobody we trust signed it."""
+
+
+class KeyUnknown(SignatureInvalid):
+    """The signature holds, but its key is not among those that are trusted."""
+
+    def __init__(self, public_key: str) -> None:
+        super().__init__(
+            f"signed by key {key_id_of(public_key)}, which is not trusted here; "
+            f'if it is yours, name it: backup.trusted_keys = ["{public_key}"]'
+        )
+        self.public_key = public_key
 
 
 @dataclass(frozen=True)
@@ -80,10 +95,11 @@ def signer_in(folder: Path) -> Signer:
         KeyUnusable: the file holds something else.
         OSError: it can't be read or written.
     """
-    file = folder / "signing.key"
+    file = folder / KEY_FILE
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_atomically(file, _text(Ed25519PrivateKey.generate().private_bytes_raw()).encode())
+        log.warning("signing.key_made", path=str(file))
     return _signer(file.read_text().strip(), str(file))
 
 
@@ -91,7 +107,8 @@ def check(data: bytes, signed: Signature, trusted: Collection[str]) -> None:
     """Nothing, when one of the `trusted` public keys signed exactly `data`.
 
     Raises:
-        SignatureInvalid: it did not.
+        KeyUnknown: another one did.
+        SignatureInvalid: nobody did.
     """
     try:
         key = Ed25519PublicKey.from_public_bytes(_bytes(signed.public_key, "public key"))
@@ -99,10 +116,7 @@ def check(data: bytes, signed: Signature, trusted: Collection[str]) -> None:
     except (InvalidSignature, KeyUnusable, ValueError):
         raise SignatureInvalid("the signature does not fit the content") from None
     if signed.public_key not in trusted:
-        raise SignatureInvalid(
-            f"signed by key {key_id_of(signed.public_key)}, which is not trusted here; "
-            "if it is yours, name its public key in backup.trusted_keys"
-        )
+        raise KeyUnknown(signed.public_key)
 
 
 def _signer(text: str, where: str) -> Signer:
