@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from shippyard.backup.manifest import Manifest, read_manifest, write_manifest
 from shippyard.config.models import Config
-from shippyard.host.signing import Signer, signer_from_credential, signer_in
+from shippyard.host.signing import KEY_FILE, Signer, signer_from_credential, signer_in
 
 KEYS_FOLDER = "keys"
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
@@ -41,5 +45,9 @@ def seal_of(config: Config) -> Seal:
     if credential:
         signer = signer_from_credential(credential)
     else:
-        signer = signer_in(config.daemon.state_dir / KEYS_FOLDER)
+        folder = config.daemon.state_dir / KEYS_FOLDER
+        is_new = not (folder / KEY_FILE).exists()
+        signer = signer_in(folder)
+        if is_new:
+            log.warning("backup.signing_key_made", path=str(folder), key=signer.key_id)
     return Seal(signer, frozenset({signer.public_key, *config.backup.trusted_keys}))

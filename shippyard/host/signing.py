@@ -11,7 +11,6 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import structlog
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
@@ -21,8 +20,6 @@ from shippyard.host.secrets import read_secret, remember
 KEY_FILE = "signing.key"
 KEY_BYTES = 32
 KEY_ID_CHARS = 16
-
-log = structlog.get_logger(__name__)
 
 
 class KeyUnusable(Exception):
@@ -99,7 +96,6 @@ def signer_in(folder: Path) -> Signer:
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_atomically(file, _text(Ed25519PrivateKey.generate().private_bytes_raw()).encode())
-        log.warning("signing.key_made", path=str(file))
     return _signer(file.read_text().strip(), str(file))
 
 

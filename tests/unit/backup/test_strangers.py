@@ -13,7 +13,7 @@ from shippyard.backup.conditions import RULES, Condition
 from shippyard.backup.layout import Layout
 from shippyard.backup.manifest import Made, Manifest, Source, Verification, write_manifest
 from shippyard.backup.reconcile import reconcile
-from shippyard.backup.seal import Seal
+from shippyard.backup.seal import Seal, seal_of
 from shippyard.backup.strangers import RULE, StrangerWatch
 from shippyard.config.models import Config
 from shippyard.host.signing import Signer, signer_in
@@ -200,8 +200,10 @@ def test_what_is_not_taken_in_says_why(
     )
 
 
-def test_a_key_that_is_made_is_said_once(tmp_path: Path) -> None:
+def test_a_key_that_is_made_is_said_once(config: Config) -> None:
     with capture_logs() as logs:
-        signer_in(tmp_path / "keys")
-        signer_in(tmp_path / "keys")
-    assert [each["event"] for each in logs] == ["signing.key_made"]
+        made = seal_of(config).signer
+        assert seal_of(config).signer.public_key == made.public_key
+    assert [(each["event"], each["key"]) for each in logs] == [
+        ("backup.signing_key_made", made.key_id)
+    ]
