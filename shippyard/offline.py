@@ -30,6 +30,7 @@ from shippyard.host.clock import SystemClock
 from shippyard.host.process import Processes
 from shippyard.host.secrets import SecretMissing
 from shippyard.host.signing import (
+    KEY_FILE,
     KeyUnusable,
     Signer,
     key_id_of,
@@ -38,7 +39,6 @@ from shippyard.host.signing import (
 )
 
 USUAL_CONFIG = Path("/etc/shippyard/shippyard.toml")
-KEY_FILE = "signing.key"
 KEY_ID_CHARS = 16
 
 log = structlog.get_logger(__name__)

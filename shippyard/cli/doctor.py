@@ -30,12 +30,16 @@ def doctor(config_path: Path, *, as_json: bool) -> None:
     """Look at all that backups and restores need, and say what to do where it is not right.
 
     Works while the daemon is down, and changes nothing; off the machine it tries to delete a small
-    object of its own. Run it as the daemon's user, with its credentials. Ends with 1 when anything
-    fails.
+    object of its own. Ends with 1 when anything fails.
+
+    Run it as the daemon's user, with what its unit loads: /etc/credstore is root's alone, so sudo
+    is not enough. What could not be checked for want of a credential is said.
 
     \b
-    Example:
-      sudo -u shippyard SHIPPYARD_CREDENTIALS=/etc/credstore shippyard doctor
+    Example (as root):
+      systemd-run -qPG --wait --uid=shippyard --gid=shippyard \\
+        $(systemctl cat shippyard | sed -n 's/^LoadCredential/-pLoadCredential/p') \\
+        shippyard doctor
       shippyard doctor --config config/development.toml --json
     """
     from shippyard.config.loading import ConfigError, load_config

@@ -10,7 +10,7 @@ from shippyard.host.secrets import SecretMissing
 from shippyard.postgres.session import QueryFailed, Unreachable, one_line
 from shippyard.setup.doctor.credentials import credentials, signing_key
 from shippyard.setup.doctor.elsewhere import elsewhere
-from shippyard.setup.doctor.finding import Check, Finding, Level, Patient
+from shippyard.setup.doctor.finding import AS_THE_DAEMON, Check, Finding, Level, Patient
 from shippyard.setup.doctor.programs import programs
 from shippyard.setup.doctor.promises import promises
 from shippyard.setup.doctor.roles import cluster_roles, roles
@@ -50,9 +50,8 @@ def look_over(patient: Patient, checks: Sequence[tuple[str, Check]] = CHECKS) ->
         try:
             yield from check(patient)
         except EXPECTED as error:
-            yield Finding(
-                name, "", "fail", f"can't be looked at: {one_line(error)}", "mend that first"
-            )
+            remedy = AS_THE_DAEMON if isinstance(error, PermissionError) else "mend that first"
+            yield Finding(name, "", "fail", f"can't be looked at: {one_line(error)}", remedy)
 
 
 def worst(findings: Sequence[Finding]) -> Level:

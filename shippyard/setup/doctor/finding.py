@@ -11,6 +11,12 @@ from shippyard.postgres.target import Target, target_of
 
 Level = Literal["ok", "warn", "fail"]
 
+AS_THE_DAEMON = (
+    "look as the daemon does, as root: systemd-run -qPG --wait --uid=shippyard --gid=shippyard "
+    "$(systemctl cat shippyard | sed -n 's/^LoadCredential/-pLoadCredential/p') shippyard doctor"
+)
+"""/etc/credstore is root's alone: only systemd hands its files to the daemon's user."""
+
 
 @dataclass(frozen=True)
 class Finding:

@@ -1,21 +1,29 @@
 """Owns the checks of roles: that each can log in and may do what it is for, and no superuser."""
 
+import contextlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shippyard.backup.drill.canary import setup_statements
+from shippyard.backup.model import subject_of_cluster
 from shippyard.backup.rights import lacks, look_at_rights
 from shippyard.config.models import Database, Login
 from shippyard.host.secrets import SecretMissing
 from shippyard.postgres.replication import replication_session
 from shippyard.postgres.session import QueryFailed, Row, Session, Unreachable, session
+from shippyard.postgres.target import Target
+from shippyard.setup.doctor.entry import (
+    STREAMS,
+    Refused,
+    create_role,
+    may_be_absent,
+    remedy_for,
+    sql_name,
+)
 from shippyard.setup.doctor.finding import Finding, Patient
 
 CHECK = "role"
-HBA = (
-    "start PostgreSQL, or mend the role's password or its line in pg_hba.conf; "
-    "then: SELECT pg_reload_conf()"
-)
 
 _MAY_WRITE = """
     SELECT coalesce(has_table_privilege(to_regclass('shippyard.canary'), 'UPDATE'), false)
@@ -25,19 +33,35 @@ _MAY_WRITE = """
 Look = Callable[[Database, Session], Iterator[Finding]]
 """What a role's session in a database says of it; nothing when all is well."""
 
+Made = Callable[[Target, Login], str]
+"""The statements that make the role a login names, with all it needs."""
+
 _QUESTION = Path(__file__).with_name("roles.sql").read_text()
+_NAMED = "SELECT rolname FROM pg_roles WHERE rolname = %(name)s"
+
+
+@dataclass(frozen=True)
+class Door:
+    """A login and what it asks to be let into: a database, or `STREAMS`."""
+
+    patient: Patient
+    database: Database
+    login: Login
+    made: Made
+    subject: str
+    into: str
 
 
 def roles(patient: Patient) -> Iterator[Finding]:
     """Monitor, backup and migrator of every database."""
     for database in patient.config.databases:
-        for login, look in (
-            (database.monitor, _monitor),
-            (database.backup, _backup(patient)),
-            (database.migrator, _migrator),
+        for login, look, made in (
+            (database.monitor, _monitor, _monitor_made),
+            (database.backup, _backup(patient), _backup_made),
+            (database.migrator, _migrator, _migrator_made),
         ):
             if login:
-                yield from _asked(patient, database, login, look)
+                yield from _asked(patient, database, login, look, made)
 
 
 def cluster_roles(patient: Patient) -> Iterator[Finding]:
@@ -45,20 +69,59 @@ def cluster_roles(patient: Patient) -> Iterator[Finding]:
     for cluster, database in patient.clusters():
         kept = patient.kept(cluster)
         if kept and kept.replication:
-            yield _replication(patient, cluster, database, kept.replication)
+            yield from _replication(patient, cluster, database, kept.replication)
         if kept and kept.canary:
-            yield from _asked(patient, database, kept.canary, _canary(patient, kept.canary))
+            canary = kept.canary
+            yield from _asked(patient, database, canary, _canary(patient, canary), _canary_made)
 
 
-def _asked(patient: Patient, database: Database, login: Login, look: Look) -> Iterator[Finding]:
+def _asked(
+    patient: Patient, database: Database, login: Login, look: Look, made: Made
+) -> Iterator[Finding]:
     """What a role's own session says of it; not being let in is a finding like any other."""
+
+    def ask(target: Target) -> list[Finding]:
+        with session(target, "doctor") as opened:
+            return list(look(database, opened))
+
+    well = f"{login.user} may do what it is for"
+    door = Door(patient, database, login, made, subject=database.name, into=database.dbname)
+    yield from _through(door, ask, well)
+
+
+def _through(door: Door, ask: Callable[[Target], list[Finding]], well: str) -> Iterator[Finding]:
+    """What was found behind the door; `well` when nothing was, and how to open it when shut."""
     try:
-        with session(patient.target(database, login), "doctor") as opened:
-            found = list(look(database, opened))
-    except (Unreachable, QueryFailed, SecretMissing) as error:
-        yield Finding(CHECK, database.name, "fail", str(error), HBA)
+        target = door.patient.target(door.database, door.login)
+    except SecretMissing as error:
+        said = f"{door.login.user} was not tried: {error}"
+        yield Finding(CHECK, door.subject, "fail", said, "mend that credential, and look again")
         return
-    yield from found or [Finding(CHECK, database.name, "ok", f"{login.user} may do what it is for")]
+    try:
+        found = ask(target)
+    except (Unreachable, QueryFailed) as error:
+        remedy = _opening(door, target, str(error))
+        yield Finding(CHECK, door.subject, "fail", f"{door.login.user}: {error}", remedy)
+        return
+    yield from found or [Finding(CHECK, door.subject, "ok", well)]
+
+
+def _opening(door: Door, target: Target, said: str) -> str:
+    exists = _exists(door) if may_be_absent(said) else None
+    return remedy_for(Refused(said, target, door.made(target, door.login), exists, door.into))
+
+
+def _exists(door: Door) -> bool | None:
+    """Whether there is such a role, by another one that is let in; None when none is."""
+    database = door.database
+    for login in (database.monitor, database.backup, database.migrator):
+        if login and login.user != door.login.user:
+            with (
+                contextlib.suppress(Unreachable, QueryFailed, SecretMissing),
+                session(door.patient.target(database, login), "doctor") as opened,
+            ):
+                return bool(opened.query(_NAMED, {"name": door.login.user}))
+    return None
 
 
 def _monitor(database: Database, opened: Session) -> Iterator[Finding]:
@@ -103,18 +166,54 @@ def _canary(patient: Patient, login: Login) -> Look:
     return look
 
 
-def _replication(patient: Patient, cluster: str, database: Database, login: Login) -> Finding:
-    subject = f"@{cluster}"
-    try:
-        with replication_session(patient.target(database, login), "doctor") as opened:
-            opened.identify()
-    except (Unreachable, QueryFailed, SecretMissing) as error:
-        remedy = (
-            f"ALTER ROLE {login.user} REPLICATION, a `host replication` line in pg_hba.conf, "
-            "and max_wal_senders above what streams"
-        )
-        return Finding(CHECK, subject, "fail", f"{login.user}: {error}", remedy)
-    return Finding(CHECK, subject, "ok", f"{login.user} may stream")
+def _replication(
+    patient: Patient, cluster: str, database: Database, login: Login
+) -> Iterator[Finding]:
+    """It streams, and holds locks in ordinary sessions: pg_hba.conf asks a line for each."""
+    stream = Door(
+        patient,
+        database,
+        login,
+        _replication_made,
+        subject=subject_of_cluster(cluster),
+        into=STREAMS,
+    )
+    yield from _through(stream, _streams, f"{login.user} may stream")
+    ordinary = replace(stream, into=database.dbname)
+    yield from _through(ordinary, _opens, f"{login.user} may open sessions in {database.dbname}")
+
+
+def _streams(target: Target) -> list[Finding]:
+    with replication_session(target, "doctor") as opened:
+        opened.identify()
+    return []
+
+
+def _opens(target: Target) -> list[Finding]:
+    with session(target, "doctor"):
+        return []
+
+
+def _monitor_made(_: Target, login: Login) -> str:
+    return create_role(login, "LOGIN", member_of="pg_monitor")
+
+
+def _backup_made(_: Target, login: Login) -> str:
+    return create_role(login, "LOGIN BYPASSRLS", member_of="pg_read_all_data")
+
+
+def _migrator_made(target: Target, login: Login) -> str:
+    then = f"ALTER DATABASE {sql_name(target.dbname)} OWNER TO {sql_name(login.user)}"
+    return create_role(login, "LOGIN BYPASSRLS", then=then)
+
+
+def _replication_made(_: Target, login: Login) -> str:
+    return create_role(login, "LOGIN REPLICATION")
+
+
+def _canary_made(target: Target, login: Login) -> str:
+    then = f"and in {target.dbname}: {setup_statements(target)}"
+    return create_role(login, "LOGIN", then=then)
 
 
 def _too_mighty(database: Database, row: Row) -> Iterator[Finding]:

@@ -19,38 +19,45 @@ def storage(patient: Patient) -> Iterator[Finding]:
     root = layout.root
     there = next(path for path in (root, *root.parents) if path.exists())
     if there != root:
-        yield Finding(
-            CHECK,
-            "",
-            "warn",
-            f"{root} is not there yet; the daemon makes it in {there}",
-            f"if a disk belongs there: mount it; else: install -d -m 0700 -o shippyard {root}",
-        )
-    yield _writable(there)
-    yield _apart(there, patient.config.daemon.state_dir)
+        yield _not_there(root, there)
+    else:
+        yield _writable(root)
+    yield _apart(root, there, patient.config.daemon.state_dir)
     yield _space(layout, there)
     if there == root:
         yield from _open_to_others(layout)
 
 
-def _writable(there: Path) -> Finding:
+def _not_there(root: Path, there: Path) -> Finding:
+    """What is above the folder is not ours to own: the folder itself is made, and given to us."""
+    made = f"install -d -m 0700 -o shippyard -g shippyard {root}"
+    remedy = f"if a disk belongs there: mount it at {root}; then: {made}"
     if os.access(there, os.W_OK | os.X_OK):
-        return Finding(CHECK, "", "ok", f"{there} can be written by {_me()}")
-    said = f"{there} can't be written by {_me()}"
-    return Finding(CHECK, "", "fail", said, f"chown shippyard {there}, or run this as the daemon")
+        said = f"{root} is not there yet; the daemon makes it in {there}"
+        return Finding(CHECK, "", "warn", said, remedy)
+    said = f"{root} is not there yet, and {_me()} may not make it in {there}"
+    return Finding(CHECK, "", "fail", said, remedy)
 
 
-def _apart(there: Path, state_dir: Path) -> Finding:
+def _writable(root: Path) -> Finding:
+    if os.access(root, os.W_OK | os.X_OK):
+        return Finding(CHECK, "", "ok", f"{root} can be written by {_me()}")
+    said = f"{root} can't be written by {_me()}"
+    remedy = f"chown shippyard:shippyard {root}, if it is the daemon that this runs as"
+    return Finding(CHECK, "", "fail", said, remedy)
+
+
+def _apart(root: Path, there: Path, state_dir: Path) -> Finding:
     """A disk that backups fill must not be one that PostgreSQL or the daemon's state need."""
     if there.stat().st_dev not in {Path("/").stat().st_dev, _device_of(state_dir)}:
-        return Finding(CHECK, "", "ok", f"{there} is on a disk of its own")
+        return Finding(CHECK, "", "ok", f"{root} is on a disk of its own")
     return Finding(
         CHECK,
         "",
         "warn",
-        f"{there} shares its disk with the system or the daemon's state; "
+        f"{root} shares its disk with the system or the daemon's state; "
         "backups that fill it stop more than backups",
-        f"mount a disk of its own at {there}",
+        f"mount a disk of its own at {root}",
     )
 
 

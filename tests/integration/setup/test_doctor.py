@@ -10,15 +10,18 @@ import psycopg
 import pytest
 from click.testing import CliRunner, Result
 
+from shippyard.backup.manifest import Made, Manifest, Source, Verification, write_manifest
 from shippyard.cli.doctor import doctor
 from shippyard.config.models import Config
 from shippyard.host.clock import SystemClock
 from shippyard.host.process import Processes
+from shippyard.host.signing import signer_in
 from shippyard.postgres.embedded import EmbeddedCluster, embedded_cluster
 from shippyard.postgres.target import Target
 from shippyard.postgres.tools import server_tools
 from shippyard.setup.doctor.examination import CHECKS, look_over, worst
-from shippyard.setup.doctor.finding import Check, Finding, Patient
+from shippyard.setup.doctor.finding import AS_THE_DAEMON, Check, Finding, Patient
+from tests.conftest import Eventually
 
 Given = Callable[..., Patient]
 
@@ -134,6 +137,89 @@ def test_streaming_and_the_canary_are_tried(given: Given) -> None:
     assert any("CREATE TABLE" in remedy for remedy in said.values())
 
 
+@pytest.fixture
+def doors(server: EmbeddedCluster) -> Iterator[Callable[..., None]]:
+    """Puts lines above all others of pg_hba.conf, for as long as a test takes."""
+    file = server.data_dir / "pg_hba.conf"
+    before = file.read_text()
+
+    def write(text: str) -> None:
+        with file.open("r+") as opened:  # as it is: another account owns it
+            opened.write(text)
+            opened.truncate()
+        execute(server.target(), "SELECT pg_reload_conf()")
+
+    yield lambda *lines: write("\n".join([*lines, before]))
+    write(before)
+
+
+def test_a_role_that_may_only_stream_is_told_the_other_line(
+    given: Given, doors: Callable[..., None], eventually: Eventually
+) -> None:
+    main = {"main": {"replication": {"user": "streamer"}}}
+    patient = given(settings={"clusters": main})
+    doors("local shop streamer reject")
+    eventually(lambda: wrong(patient, "role"))
+    (finding,) = [each for each in found(patient, "role") if each.level != "ok"]
+    assert finding.subject == "@main"
+    assert "`local  shop  streamer  scram-sha-256`" in finding.remedy
+    assert "streamer may stream" in [each.said for each in found(patient, "role")]
+
+
+def test_a_role_that_may_not_stream_is_told_that_line(
+    given: Given, doors: Callable[..., None], eventually: Eventually
+) -> None:
+    patient = given(settings={"clusters": {"main": {"replication": {"user": "streamer"}}}})
+    doors("local replication streamer reject")
+    eventually(lambda: wrong(patient, "role"))
+    (remedy,) = wrong(patient, "role").values()
+    assert "`local  replication  streamer  scram-sha-256`" in remedy
+    said = [each.said for each in found(patient, "role")]
+    assert "streamer may open sessions in shop" in said
+
+
+def test_a_role_that_is_not_there_is_to_be_created(given: Given) -> None:
+    absent = {"user": "absent"}
+    patient = given(
+        monitor=absent,
+        backup=absent,
+        migrator=absent,
+        settings={"clusters": {"main": {"replication": absent, "canary": absent}}},
+    )
+    remedies = [each.remedy for each in found(patient, "role")]
+    assert remedies[:5] == [
+        "CREATE ROLE absent LOGIN IN ROLE pg_monitor",
+        "CREATE ROLE absent LOGIN BYPASSRLS IN ROLE pg_read_all_data",
+        "CREATE ROLE absent LOGIN BYPASSRLS; ALTER DATABASE shop OWNER TO absent",
+        "CREATE ROLE absent LOGIN REPLICATION",
+        "CREATE ROLE absent LOGIN REPLICATION",
+    ]
+    assert remedies[5].startswith("CREATE ROLE absent LOGIN; and in shop: CREATE SCHEMA")
+
+
+def test_servers_hide_that_a_role_is_not_there_and_another_one_sees_it(
+    given: Given, doors: Callable[..., None], eventually: Eventually, tmp_path: Path
+) -> None:
+    passfile = tmp_path / "pgpass"
+    passfile.write_text("*:*:*:*:hush\n")
+    passfile.chmod(0o600)
+    hidden = {"user": "hidden", "passfile": str(passfile)}
+    patient = given(settings={"clusters": {"main": {"replication": hidden}}})
+    doors("local all hidden scram-sha-256", "local replication hidden scram-sha-256")
+
+    def said() -> dict[str, str]:
+        return {k: v for k, v in wrong(patient, "role").items() if "password authentication" in k}
+
+    eventually(said)
+    assert set(said().values()) == {"CREATE ROLE hidden LOGIN REPLICATION PASSWORD '…'"}
+
+
+def test_a_role_whose_credential_is_missing_was_not_tried(given: Given) -> None:
+    patient = given(backup={"user": "dumper", "password_credential": "shippyard.backup"})
+    (said,) = wrong(patient, "role")
+    assert said.startswith("dumper was not tried: credential 'shippyard.backup' is needed")
+
+
 def test_tools_of_the_servers_major_are_named(given: Given) -> None:
     main = {"main": {"wal": "archive"}}
     findings = found(given(settings={"clusters": main}), "tools")
@@ -171,9 +257,21 @@ def test_a_server_that_does_not_archive_yet_is_told_how(given: Given, tmp_path: 
     assert any("it must be 2770 of postgres" in line for line in wrong(patient, "wal"))
 
 
-def test_the_backup_folder_is_looked_at(given: Given, tmp_path: Path) -> None:
-    patient = given()
-    assert any("is not there yet" in line for line in wrong(patient, "backup dir"))
+def test_the_backup_folder_is_looked_at(
+    given: Given, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patient, root = given(), tmp_path / "backups"
+    said = wrong(patient, "backup dir")
+    made = f"install -d -m 0700 -o shippyard -g shippyard {root}"
+    assert said[f"{root} is not there yet; the daemon makes it in {tmp_path}"].endswith(made)
+    # Whatever is above it belongs to somebody else.
+    assert not any(remedy.endswith((f" {tmp_path}", " /tmp")) for remedy in said.values())
+    shared = [remedy for line, remedy in said.items() if "shares its disk" in line]
+    assert shared == [f"mount a disk of its own at {root}"]
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "access", lambda *_: False)
+        (closed,) = [line for line in wrong(patient, "backup dir") if "may not make it" in line]
+        assert wrong(patient, "backup dir")[closed].endswith(made)
     folder = tmp_path / "backups" / "shop"
     folder.mkdir(parents=True, mode=0o755)
     said = wrong(patient, "backup dir")
@@ -207,6 +305,80 @@ def test_credentials_are_named_and_never_shown(
     assert "put it in /etc/credstore/shippyard.backup" in findings[0].remedy
     assert findings[2].remedy == f"chmod 0600 {passfile}"
     assert "hush" not in str(findings)
+
+
+def test_without_credentials_it_says_what_it_did_not_check_and_how_to(given: Given) -> None:
+    patient = given(
+        backup={"user": "dumper", "password_credential": "shippyard.backup"},
+        settings={"signing_key_credential": "shippyard.signing-key"},
+    )
+    (finding,) = found(patient, "credential")
+    assert finding.said == (
+        "no credentials are given here; not checked: shippyard.backup, and what needs them"
+    )
+    assert finding.remedy == AS_THE_DAEMON
+    (key,) = found(patient, "signing key")
+    assert "not checked: whether backups here were signed by it" in key.said
+    assert (key.level, key.remedy) == ("fail", AS_THE_DAEMON)
+
+
+def test_a_folder_of_credentials_that_is_roots_alone_is_no_use(
+    given: Given, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHIPPYARD_CREDENTIALS", str(tmp_path))
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    patient = given(backup={"user": "dumper", "password_credential": "shippyard.backup"})
+    (finding,) = found(patient, "credential")
+    assert f"{tmp_path} is closed to uid" in finding.said
+    assert finding.remedy == AS_THE_DAEMON
+
+
+def test_the_key_is_shown_by_its_id_and_whole(given: Given, tmp_path: Path) -> None:
+    signer = signer_in(tmp_path / "state" / "keys")
+    shown, only_here = found(given(), "signing key")
+    assert shown.said.endswith(f"key {signer.key_id}, public key {signer.public_key}")
+    assert (only_here.level, shown.level) == ("warn", "ok")
+    assert "signing_key_credential" in only_here.remedy
+
+
+def test_backups_that_a_lost_key_signed_fail(
+    given: Given, tmp_path: Path, a_manifest: Manifest
+) -> None:
+    lost = signer_in(tmp_path / "lost")
+    folder = tmp_path / "backups" / a_manifest.database / a_manifest.id
+    folder.mkdir(parents=True, mode=0o700)
+    write_manifest(folder, a_manifest, lost)
+    for patient in (given(), given(settings={"trusted_keys": ["elder"]})):
+        (failed,) = [each for each in found(patient, "signing key") if each.level == "fail"]
+        assert failed.subject == "shop"
+        assert f"1 backup is on disk and can't be relied on: signed by key {lost.key_id}" in (
+            failed.said
+        )
+        assert f'"{lost.public_key}"]; then: systemctl restart shippyard' in failed.remedy
+    trusting = given(settings={"trusted_keys": [lost.public_key]})
+    assert worst(found(trusting, "signing key")) == "ok"
+    (tmp_path / "state").mkdir()
+    (tmp_path / "lost").rename(tmp_path / "state" / "keys")
+    assert worst(found(given(), "signing key")) == "warn"
+
+
+@pytest.fixture
+def a_manifest() -> Manifest:
+    at = SystemClock().now()
+    return Manifest(
+        id="20260304T050607Z-dump-1a2b3c",
+        database="shop",
+        kind="dump",
+        reason="schedule",
+        held_by=None,
+        started_at=at,
+        finished_at=at,
+        duration_s=1.0,
+        source=Source("7", "15.18", "shop", None, None, 0),
+        made=Made("pg_dump (PostgreSQL) 15.18", 15, ("pg_dump",)),
+        files=(),
+        verification=Verification("sha256", at, 0.1),
+    )
 
 
 def test_the_signing_key_is_not_made_by_looking(given: Given, tmp_path: Path) -> None:
