@@ -13,7 +13,7 @@ from shippyard.backup.wal.position import received
 from shippyard.backup.wal.report import Trouble
 from shippyard.backup.wal.server import Answer
 from shippyard.backup.wal.spool import Spool
-from shippyard.backup.wal.status import ReceiverStatus, read_status
+from shippyard.backup.wal.status import FIRST_S, ReceiverStatus, read_status
 from shippyard.host.clock import Clock
 
 QUIET_S = 60.0
@@ -34,6 +34,7 @@ class Arrival:
         self._clock = clock
         self._loss = LossClock()
         self._is_answered = False
+        self._made_at_s = clock.monotonic()
 
     def heard(self, at: datetime, answer: Answer | None) -> None:
         """What the server said of itself when it was asked at `at`; None when it did not answer."""
@@ -64,13 +65,19 @@ class Arrival:
         """Names that were pushed and are not in the archive yet."""
         return self._spool.waiting() if self._spool else []
 
+    def is_awaited(self) -> bool:
+        """True in the first moments of a first start, before a receiver ever spoke."""
+        early = self._clock.monotonic() - self._made_at_s < FIRST_S
+        return early and not self._spool and read_status(self._archive.folder) is None
+
     def take_in(self, given_up: Callable[[], bool]) -> Trouble:
         """Take what was pushed, or look whether the receiver receives; gives what is wrong."""
         if self._spool:
             return _drained(self._spool, given_up)
         status = read_status(self._archive.folder)
         if status is None:
-            return Trouble(f"nothing receives it; run: systemctl start {self._unit}", pages=True)
+            how = f"run: systemctl enable --now {self._unit}"
+            return Trouble(f"nothing receives it; {how}", pages=True)
         if self._speaks(status) and status.state == "streaming":
             return self._lag()
         if self._speaks(status) and status.state in ("waiting", "refused"):

@@ -13,7 +13,10 @@ from shippyard.backup.wal.names import parse_lsn
 UNSEEN_LIMIT_BYTES = 16 * 1024**3
 """What a slot may keep while the server's disk can't be seen, before somebody is told."""
 WORTH_DROPPING_SEGMENTS = 8
-Action = Literal["none", "warn", "drop"]
+Action = Literal["none", "wait", "warn", "drop"]
+"""`wait` is to say nothing yet, neither that it is wrong nor that it is well."""
+Past = Literal["expected", "never", "seen"]
+"""Whether a slot was ever there; `expected` in the first moments, when its receiver makes it."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +61,35 @@ def facts_of(row: dict[str, Any]) -> SlotFacts:
     )
 
 
+@dataclass(frozen=True)
+class Owned:
+    """A slot by its name, the cluster whose receiver makes it, and what was seen of it before."""
+
+    name: str
+    cluster: str
+    past: Past = "seen"
+
+    @property
+    def remade(self) -> str:
+        """What makes a lost one again, and closes the hole that it left."""
+        return (
+            f"run: systemctl restart shippyard-wal@{self.cluster}; "
+            f"then: shippyard ctl backup run @{self.cluster} --kind base"
+        )
+
+
 def judge(
-    name: str, facts: SlotFacts, disk: Disk | None, *, reserve_ratio: float, may_drop: bool
+    slot: Owned, facts: SlotFacts, disk: Disk | None, *, reserve_ratio: float, may_drop: bool
 ) -> Judgement:
     """What the slot's state asks for. The disk comes before everything else."""
+    name = slot.name
     if not facts.exists:
-        return Judgement("warn", "page", f"replication slot {name} is gone: WAL can be lost")
+        return _absent(slot)
     if facts.lost:
         return Judgement(
-            "warn", "page", f"replication slot {name} was invalidated: the server let its WAL go"
+            "warn",
+            "page",
+            f"replication slot {name} was invalidated: the server let its WAL go; {slot.remade}",
         )
     if disk and _is_filling(facts, disk, reserve_ratio):
         line = (
@@ -83,9 +106,25 @@ def judge(
             "warn",
             "page",
             f"slot {name} keeps {_mb(facts.retained_bytes or 0)} on a disk that can't be seen "
-            "from here; start its receiver, or look at the server's disk",
+            f"from here; run: systemctl restart shippyard-wal@{slot.cluster}, and look at the "
+            "server's disk",
         )
     return _limits(name, facts)
+
+
+def _absent(slot: Owned) -> Judgement:
+    if slot.past == "expected":
+        return Judgement("wait")
+    if slot.past == "never":
+        return Judgement(
+            "warn",
+            "page",
+            f"replication slot {slot.name} was not made yet, so the server keeps no WAL for us; "
+            f"run: systemctl enable --now shippyard-wal@{slot.cluster} "
+            f"(or by hand: shippyard wal receive {slot.cluster} --create-slot)",
+        )
+    line = f"replication slot {slot.name} is gone: WAL can be lost; {slot.remade}"
+    return Judgement("warn", "page", line)
 
 
 def _limits(name: str, facts: SlotFacts) -> Judgement:

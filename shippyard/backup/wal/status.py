@@ -10,6 +10,8 @@ from shippyard.host.files import write_atomically
 
 FILE_NAME = ".receiver.json"
 MAX_BYTES = 64 * 1024
+FIRST_S = 60.0
+"""Started together with the daemon, a receiver has spoken and made its slot long before this."""
 
 ReceiverState = Literal["starting", "streaming", "waiting", "refused", "stopped"]
 

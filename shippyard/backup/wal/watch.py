@@ -89,6 +89,7 @@ class WalWatch:
         self._watched = watched
         self._bases = bases
         self._book = GapBook(state, self.subject)
+        self._state = state
         self._metrics = metrics
         self._clock = clock
         self._tell = tell
@@ -172,6 +173,7 @@ class WalWatch:
             settings,
             self.archive,
             self._watched.replication or self._watched.server,
+            state=self._state,
             metrics=self._metrics,
             clock=self._clock,
             tell=self._tell,
@@ -256,7 +258,7 @@ class WalWatch:
         return settled
 
     def _say(self, troubles: Sequence[Trouble]) -> None:
-        if self.last is not None:
+        if self.last is not None and not self._arrival.is_awaited():
             self._tell(gap_condition(self._watched.cluster, self.last, troubles))
 
 

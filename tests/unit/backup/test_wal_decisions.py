@@ -11,7 +11,7 @@ from shippyard.backup.wal.gaps import Noted, settle
 from shippyard.backup.wal.loss import LossClock
 from shippyard.backup.wal.names import Segment, Switch
 from shippyard.backup.wal.scan import BasePosition, Gap
-from shippyard.backup.wal.slot import Disk, SlotFacts, judge
+from shippyard.backup.wal.slot import Disk, Owned, Past, SlotFacts, judge
 from shippyard.backup.wal.synchronous import check, parse_standbys
 from shippyard.backup.wal.timeline import holes, recoverable
 
@@ -172,9 +172,38 @@ def test_what_a_slot_asks_for(
     action: str,
     severity: str,
 ) -> None:
-    judged = judge("s", facts, disk, reserve_ratio=0.1, may_drop=may_drop)
+    judged = judge(Owned("s", "main"), facts, disk, reserve_ratio=0.1, may_drop=may_drop)
     assert (judged.action, judged.severity) == (action, severity)
     assert bool(judged.line) is (action != "none")
+
+
+GONE = replace(FACTS, exists=False, retained_bytes=None)
+
+
+@pytest.mark.parametrize(
+    ("past", "facts", "action", "word", "command"),
+    [
+        ("expected", GONE, "wait", "", ""),
+        ("never", GONE, "warn", "not made yet", "systemctl enable --now shippyard-wal@main"),
+        ("never", GONE, "warn", "not made yet", "shippyard wal receive main --create-slot"),
+        ("seen", GONE, "warn", "is gone", "systemctl restart shippyard-wal@main"),
+        ("seen", GONE, "warn", "is gone", "shippyard ctl backup run @main --kind base"),
+        (
+            "seen",
+            replace(FACTS, lost=True),
+            "warn",
+            "invalidated",
+            "systemctl restart shippyard-wal@main",
+        ),
+    ],
+)
+def test_a_slot_that_is_not_there_is_told_by_what_was_seen_before(
+    past: Past, facts: SlotFacts, action: str, word: str, command: str
+) -> None:
+    judged = judge(Owned("s", "main", past), facts, ROOMY, reserve_ratio=0.1, may_drop=True)
+    assert judged.action == action
+    assert word in judged.line
+    assert command in judged.line
 
 
 # Loss zero
