@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from shippyard.migration import tree
 from shippyard.migration.execution import Blocked, RunFailed, RunInterrupted
 from shippyard.migration.plan import PlanRefused
 from shippyard.migration.planner import PlanFailed
@@ -197,21 +198,24 @@ def test_a_copy_changed_between_plan_and_run_is_not_run(bench: Any, tmp_path: Pa
     assert bench.run().state == "done"
 
 
-def test_plans_made_during_a_run_leave_its_copy_alone(bench: Any, tmp_path: Path) -> None:
+def test_plans_made_during_a_run_leave_its_copy_alone(
+    bench: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tree, "COPIES_KEPT", 3)  # each plan is a process
     path = bench.tree.add(TABLE)
     whole = path.read_text()
 
     def many_plans() -> None:
         (copy,) = (tmp_path / "plans").iterdir()
         os.utime(copy, (0, 0))
-        for number in range(22):
+        for number in range(5):
             path.write_text(f"{whole}# {number}\n")
             bench.migrations.plan("shippyar")
 
     bench.backups.during = many_plans
     assert bench.run().state == "done"
     bench.migrations.plan("shippyar")
-    assert len(list((tmp_path / "plans").iterdir())) == 20
+    assert len(list((tmp_path / "plans").iterdir())) == 3
 
 
 def test_unknown_prefix_and_relative_revisions_are_refused(bench: Any) -> None:
