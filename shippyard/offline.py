@@ -91,6 +91,7 @@ def offline(asked: Asked) -> Iterator[Offline]:
 
         means = Means(
             shelf=shelf,
+            place=asked.place,
             processes=processes,
             clock=SystemClock(),
             jobs=asked.jobs or (config.backup.dump.jobs if config else 2),

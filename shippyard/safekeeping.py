@@ -414,6 +414,7 @@ def _restore_methods(
     here = FolderShelf(config.backup.dir, seal.trusted)
     means = Means(
         shelf=Shelves([here, StoreShelf(offsite)]) if offsite else here,
+        place=str(config.backup.dir),
         processes=ground.processes,
         clock=ground.clock,
         jobs=config.backup.dump.jobs,

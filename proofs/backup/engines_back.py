@@ -99,6 +99,7 @@ def _restored(ground: Ground) -> str | None:
     shelf = FolderShelf(y.config.backup.dir, y.seal.trusted)
     means = Means(
         shelf,
+        str(y.config.backup.dir),
         processes,
         y.clock,
         repository_of=lambda subject: repository_for(subject, y.config, processes),

@@ -106,7 +106,7 @@ class _Answers:
             raise MethodError("usage", "say why, so that somebody can release it one day")
         backup = self._find(call.params)
         with _failing():
-            return document(self._service.hold(backup.id, why))
+            return document(self._service.hold(backup.id, f"{why} ({call.peer.user})"))
 
     def release(self, call: Call) -> Document:
         """Let one go that was held."""

@@ -78,7 +78,11 @@ def restore(place: str, **given: Any) -> None:
       shippyard restore --from /var/backups/shippyard --of shop --table public.users --yes
       shippyard restore --from s3://acme/db --data-dir /srv/pg --at 2026-03-04T05:06:07Z
     """
-    from shippyard.backup.restore.archive import RestoreFailed, RestoreInterrupted
+    from shippyard.backup.restore.archive import (
+        RestoreBlocked,
+        RestoreFailed,
+        RestoreInterrupted,
+    )
     from shippyard.backup.restore.service import RestoreRefusedHere
     from shippyard.backup.restore.words import RequestInvalid
     from shippyard.host.signing import KeyUnusable
@@ -95,7 +99,7 @@ def restore(place: str, **given: Any) -> None:
             _restore(tools, given)
     except (CannotRestore, RequestInvalid, KeyUnusable) as error:
         raise Problem(str(error), ExitCode.USAGE) from None
-    except RestoreRefusedHere as error:
+    except (RestoreRefusedHere, RestoreBlocked) as error:
         raise Problem(str(error), ExitCode.BLOCKED) from None
     except RestoreInterrupted as error:
         raise Problem(str(error), ExitCode.INTERRUPTED) from None
@@ -113,6 +117,8 @@ def _restore(tools: Any, given: dict[str, Any]) -> None:
     if given["only_list"]:
         shown = shelf_document(tools.restores.backups())
         print_json(shown) if given["as_json"] else draw_shelf(shown)
+        if not shown["backups"]:
+            raise Problem(f"no backup in {tools.means.place} can be restored")
         return
     wanted, where = _wanted(tools, given)
     assessment = assessment_document(tools.restores.assess(wanted, where))

@@ -16,7 +16,7 @@ from pathlib import Path
 import structlog
 
 from shippyard.config.models import Sandbox as SandboxSettings
-from shippyard.host.accounts import account_for_postgres
+from shippyard.host.accounts import account_for_postgres, closed_to
 from shippyard.host.clock import Clock
 from shippyard.host.process import Processes
 from shippyard.postgres.embedded import readable_tools
@@ -100,7 +100,7 @@ class LocalHost:
 
     def _prepare_dir(self, account: str | None) -> None:
         self._dir.mkdir(parents=True, exist_ok=True, mode=0o711 if account else 0o700)
-        closed = _closed_to(self._dir, account) if account else None
+        closed = closed_to(self._dir, account) if account else None
         if closed:
             raise SandboxFailed(
                 f"user {account} can't enter {closed}, and PostgreSQL refuses to run as root; "
@@ -143,18 +143,3 @@ def _remove_socket(socket_dir: str, folder: Path) -> None:
     ours = path.parent == Path(tempfile.gettempdir()) and path.name.startswith("shippyard-")
     if path.is_relative_to(folder.resolve()) or ours:
         shutil.rmtree(path, ignore_errors=True)
-
-
-def _closed_to(folder: Path, account: str) -> Path | None:
-    """The first parent that an account may not enter."""
-    known = pwd.getpwnam(account)
-    for each in (*reversed(folder.resolve().parents), folder.resolve()):
-        status = each.stat()
-        bit = 0o001
-        if status.st_uid == known.pw_uid:
-            bit = 0o100
-        elif status.st_gid == known.pw_gid:
-            bit = 0o010
-        if not status.st_mode & bit:
-            return each
-    return None

@@ -24,11 +24,12 @@ APPLICATION = "shippyard:restore"
 LIST_TIMEOUT_S = 600.0
 REASON_CHARS = 400
 
+AS_SUPERUSER = "restore as a superuser: sudo -u postgres shippyard restore --from FOLDER"
 REMEDIES = {
-    "must be superuser": "restore as a superuser (--user postgres)",
-    "must be able to SET ROLE": "restore as a superuser (--user postgres)",
-    "must be member of role": "restore as a superuser (--user postgres)",
-    "permission denied": "restore as a superuser (--user postgres)",
+    "must be superuser": AS_SUPERUSER,
+    "must be able to SET ROLE": AS_SUPERUSER,
+    "must be member of role": AS_SUPERUSER,
+    "permission denied": AS_SUPERUSER,
     "does not exist": "is something that it needs missing on this server?",
     "No space left": "free some disk on the server, then begin again",
 }
@@ -36,6 +37,10 @@ REMEDIES = {
 
 class RestoreFailed(Exception):
     """Nothing, or not all, was restored; the message is one line and says what is left where."""
+
+
+class RestoreBlocked(RestoreFailed):
+    """It can't be done as asked, which was found before anything was changed."""
 
 
 class RestoreInterrupted(RestoreFailed):

@@ -22,10 +22,12 @@ Forecast = Callable[[Manifest], float | None]
 class Means:
     """What a restore works with. `scratch` holds what is fetched or unpacked on the way.
 
-    `repository_of` gives what keeps a cluster's base backups and WAL when we don't.
+    `place` is what the shelf is called in a command. `repository_of` gives what keeps a cluster's
+    base backups and WAL when we don't.
     """
 
     shelf: Shelf
+    place: str
     processes: Processes
     clock: Clock
     jobs: int = 2

@@ -22,6 +22,7 @@ from shippyard.backup.restore.elsewhere import (
     repository_holding,
 )
 from shippyard.backup.restore.feeder import Fed, WalFeeder
+from shippyard.backup.restore.ground import unfit
 from shippyard.backup.restore.handback import after_files
 from shippyard.backup.restore.line import HistoryUnusable
 from shippyard.backup.restore.physical import (
@@ -35,7 +36,7 @@ from shippyard.backup.restore.physical import (
     recovery_settings,
 )
 from shippyard.backup.restore.plan import Plan, plan_recovery
-from shippyard.backup.restore.point import PointInvalid, PointUnreachable, choose_base
+from shippyard.backup.restore.point import Point, PointInvalid, PointUnreachable, choose_base
 from shippyard.backup.restore.shelf import NothingHere, Shelved, strangers
 from shippyard.backup.source import environment_of
 from shippyard.backup.wal.names import format_lsn
@@ -48,6 +49,7 @@ from shippyard.postgres.writing import quoted_name, writing_session
 
 CHAIN_MAX = 1000
 PREFETCH_SINCE = 15
+NOT_REACHED = "before configured recovery target was reached"
 _SUBSCRIPTIONS = (
     "SELECT s.subname AS name, d.datname AS dbname FROM pg_subscription s"
     " JOIN pg_database d ON d.oid = s.subdbid WHERE s.subenabled ORDER BY 1, 2"
@@ -105,6 +107,8 @@ class IntoFolder:
             return replace(seen, why_none=f"{error}{strangers(shelved)}")
         except RestoreFailed as error:
             return replace(seen, in_the_way=str(error))
+        if why := unfit(self._data_dir, self._means.place, seen.chosen.database):
+            return replace(seen, in_the_way=why)
         if there := content_of(self._data_dir):
             refused = f"{self._data_dir} is not empty: {there}; name an empty folder"
             return replace(seen, in_the_way=refused)
@@ -252,7 +256,7 @@ class IntoFolder:
             try:
                 recovered = undo.enter_context(bringup.recovered(settings, tick))
             except RestoreFailed as error:
-                raise RestoreFailed(feeder.refused or str(error)) from None
+                raise RestoreFailed(feeder.refused or _named(plan.point, str(error))) from None
             fed = feeder.check()
             progress({"phase": "comparing"})
             return self._looked_at(bringup, recovered, fed)
@@ -274,9 +278,10 @@ class IntoFolder:
         wanted = replace(here, roles=base.environment.roles if base.environment else {})
         ended = format_lsn(fed.ended) if fed.ended is not None else "the end of the base backup"
         last = f", last commit {recovered.last_at.isoformat()}" if recovered.last_at else ""
-        major = bringup.tools.major
         return Done(
-            handback=after_files(self._data_dir, bringup.account, major, notes),
+            handback=after_files(
+                bringup.laid, bringup.tools, bringup.account, base.database, notes
+            ),
             compared="every file with the server's own manifest, where WAL ended, that it writes",
             surroundings=tuple(environment_differences(wanted, here, "", "")),
             notes=tuple(notes),
@@ -335,6 +340,16 @@ def _superuser(base: Manifest) -> str:
     roles = base.environment.roles if base.environment else {}
     supers = sorted(role for role, may in roles.items() if "superuser" in may)
     return "postgres" if "postgres" in supers or not supers else supers[0]
+
+
+def _named(point: Point, said: str) -> str:
+    """What PostgreSQL said, and where its target is looked up when it was not met."""
+    if NOT_REACHED not in said:
+        return said
+    return (
+        f"{point} is not in the WAL that is kept; `shippyard ctl backup timeline` shows from when "
+        f"to when there is any, and the moment of it is as good: --at TIME ({said})"
+    )
 
 
 def _said(data_dir: Path) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from shippyard.backup.manifest import Environment
+from shippyard.backup.restore.archive import AS_SUPERUSER
 from shippyard.postgres.session import QueryFailed, session
 from shippyard.postgres.target import Target
 from shippyard.postgres.writing import quoted_name, quoted_text, writing_session
@@ -101,9 +102,7 @@ def _run(plan: GlobalsPlan, into: Target) -> tuple[str, ...]:
                 opened.query(statement, timeout_s=STATEMENT_TIMEOUT_S)
             except QueryFailed as error:
                 if statement.startswith("CREATE ROLE"):
-                    raise GlobalsFailed(
-                        f"{statement}: {error}; restore as a superuser (--user postgres)"
-                    ) from None
+                    raise GlobalsFailed(f"{statement}: {error}; {AS_SUPERUSER}") from None
                 notes.append(f"not applied: {statement} ({error})")
     return tuple(notes)
 

@@ -3,16 +3,20 @@
 Pure but for `look_after`, which asks the restored database. Runs none of the commands it gives.
 """
 
+import getpass
 import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from shippyard.backup.manifest import Manifest
+from shippyard.backup.restore.physical import LaidOut
 from shippyard.postgres.session import session
 from shippyard.postgres.target import Target
+from shippyard.postgres.tools import Tools
 from shippyard.postgres.writing import quoted_name, quoted_text
 
+SERVER_USER = "postgres"
+"""Who runs a server that a distribution installed."""
 BY_HAND = "yourself: "
 """What stands before a statement in a note that a person is to run."""
 
@@ -59,18 +63,31 @@ def after_part(into: Target, what: str, notes: Sequence[str]) -> Handback:
     return Handback(_psql(into), tuple(commands), (f"nothing but {what}", *others))
 
 
-def after_files(data_dir: Path, account: str | None, major: int, notes: Sequence[str]) -> Handback:
-    """After a base backup and WAL: the server was stopped again, whole and promoted."""
-    pg_ctl = f"pg_ctl --pgdata={shlex.quote(str(data_dir))} --wait start"
+def after_files(
+    laid: LaidOut, tools: Tools, account: str | None, subject: str, notes: Sequence[str]
+) -> Handback:
+    """After a base backup and WAL: the server was stopped again, whole and promoted.
+
+    Without `account` the files are ours, and PostgreSQL starts on files of its own user only.
+    """
+    data_dir = shlex.quote(str(laid.data_dir))
+    start = f"sudo -u {account or SERVER_USER} {tools.path('pg_ctl')} --pgdata={data_dir}"
+    given = []
+    if account is None and getpass.getuser() != SERVER_USER:
+        folders = " ".join(shlex.quote(str(each)) for each in laid.tablespaces.values())
+        given = [
+            f"sudo chown -R {SERVER_USER}: {data_dir} {folders}".rstrip()
+            + f"  # whose files are {getpass.getuser()}'s now; before it is started"
+        ]
     commands = [
-        f"# or as a service, where its data_directory is {data_dir}:",
-        f"systemctl start postgresql@{major}-main",
+        *given,
+        f"{start} --wait start",
+        f"# or as a service, where its data_directory is {laid.data_dir}:",
+        f"systemctl start postgresql@{tools.major}-main",
         "# it is on a timeline of its own, and no older backup leads to it; so at once:",
-        "shippyard ctl backup run @CLUSTER",
+        f"shippyard ctl backup run {subject}",
     ]
-    return Handback(
-        f"sudo -u {account} {pg_ctl}" if account else pg_ctl, tuple(commands), tuple(notes)
-    )
+    return Handback(commands[0], tuple(commands[1:]), tuple(notes))
 
 
 def look_after(into: Target) -> list[str]:

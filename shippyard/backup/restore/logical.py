@@ -16,6 +16,7 @@ from shippyard.backup.restore import archive
 from shippyard.backup.restore.archive import (
     Hands,
     Progress,
+    RestoreBlocked,
     RestoreFailed,
     RestoreInterrupted,
 )
@@ -193,7 +194,7 @@ class _Work:
             raise kind(f"{one_line(error)}; {self._left()}") from None
         except NotInArchive as error:
             self._undo()
-            raise RestoreFailed(str(error)) from None
+            raise RestoreBlocked(str(error)) from None
 
     def _globals(self) -> None:
         environment = self.manifest.environment

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from shippyard.backup.restore.archive import RestoreFailed
+from shippyard.backup.restore.archive import RestoreBlocked, RestoreFailed
 from shippyard.backup.restore.assess import Wanted
 from shippyard.backup.restore.course import Place
 from shippyard.backup.restore.service import RestoreRefusedHere, Restores
@@ -76,6 +76,8 @@ class _Answers:
             raise MethodError(
                 "blocked", str(refused), assessment_document(refused.assessment)
             ) from None
+        except RestoreBlocked as error:
+            raise MethodError("blocked", str(error)) from None
         except RestoreFailed as error:
             raise MethodError("failed", str(error)) from None
         return report_document(report)
@@ -102,6 +104,12 @@ class _Answers:
     def _target(self, name: str, dbname: object) -> Target:
         """Where a database's dump goes: into its own server, by its own or another name."""
         target = self._targets.get(name)
+        if target is None and name.removeprefix("@") in self._config.backup.clusters:
+            raise MethodError(
+                "usage",
+                f"a cluster is restored as files: give --data-dir, an empty folder, as in "
+                f"`shippyard ctl restore assess {name} --data-dir /srv/restored`",
+            )
         if target is None:
             known = ", ".join(database.name for database in self._config.databases)
             raise MethodError("usage", f"no database {name!r}; the configuration has {known}")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shippyard.backup.manifest import Environment
-from shippyard.backup.restore.archive import RestoreFailed
+from shippyard.backup.restore.archive import RestoreBlocked, RestoreFailed
 from shippyard.backup.restore.contents import Selection
 from shippyard.host.secrets import MASK
 from shippyard.postgres.locks import LockTaken, backup_key, locks
@@ -37,10 +37,11 @@ _RELATION = (
     "SELECT 1 AS one FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
     " WHERE n.nspname = %(schema)s AND c.relname = %(table)s"
 )
+_MAY_MAKE = "SELECT rolsuper OR rolcreatedb AS may FROM pg_roles WHERE rolname = current_user"
 _SCHEMA = "SELECT 1 AS one FROM pg_namespace WHERE nspname = %(schema)s"
 
 
-class TargetNotEmpty(RestoreFailed):
+class TargetNotEmpty(RestoreBlocked):
     """Something is in the way; the message lists it. Nothing was changed."""
 
 
@@ -49,6 +50,7 @@ class Found:
     """The target database before anything was done. `things` are the first of `count`."""
 
     exists: bool
+    may_be_made: bool = True
     things: tuple[str, ...] = ()
     count: int = 0
 
@@ -72,7 +74,7 @@ def look_at(into: Target) -> Found:
     with session(maintenance_of(into), "restore") as opened:
         question = "SELECT 1 AS one FROM pg_database WHERE datname = %(name)s"
         if not opened.query(question, {"name": into.dbname}):
-            return Found(exists=False)
+            return Found(exists=False, may_be_made=opened.query(_MAY_MAKE)[0]["may"])
     with session(into, "restore") as opened:
         rows = opened.query(_WHAT_IS_THERE)
     count = rows[0]["total"] if rows else 0
@@ -84,7 +86,12 @@ def refuse_taken(into: Target, found: Found, only: Selection | None) -> None:
 
     Raises:
         TargetNotEmpty: it would.
+        RestoreBlocked: the database is not there, and the role may not make it.
     """
+    if not found.exists and not found.may_be_made:
+        raise RestoreBlocked(
+            f"role {into.user} may not make database {into.dbname}; {_grant(into)}"
+        )
     if only is None and not found.is_empty:
         more = f" and {found.count - len(found.things)} more"
         raise TargetNotEmpty(
@@ -198,10 +205,14 @@ def _refuse_taken_name(into: Target, only: Selection) -> None:
 def _why_not_made(into: Target, said: str) -> str:
     made = f"database {into.dbname} can't be made: {said}"
     if "permission denied" in said:
-        return f"{made}; run: ALTER ROLE {quoted_name(into.user)} CREATEDB"
+        return f"{made}; {_grant(into)}"
     if "locale" in said or "collation" in said.lower():
         return (
             f"{made}; make the locale on this machine, or make the database yourself "
             "and name it with --dbname"
         )
     return made
+
+
+def _grant(into: Target) -> str:
+    return f"as a superuser run: ALTER ROLE {quoted_name(into.user)} CREATEDB"

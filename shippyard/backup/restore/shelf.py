@@ -197,8 +197,17 @@ def strangers(shelved: Shelved) -> str:
     """Who signed what can't be restored, as the end of a refusal that it may be the reason of."""
     keys = sorted({each.key_id for each in shelved.unusable if each.key_id})
     if not keys:
-        return ""
+        return _others(shelved.unusable)
     return (
         f"; {len(shelved.unusable)} backups are signed by {', '.join(keys)}, which is not trusted "
         f"here: if you know that key, say --trust {keys[0]}"
     )
+
+
+def _others(unusable: Sequence[Unusable]) -> str:
+    """What is there and can't be read for another reason, as a lost key of encryption."""
+    if not unusable:
+        return ""
+    first = unusable[0]
+    more = f", and {len(unusable) - 1} more" if len(unusable) > 1 else ""
+    return f"; what is there can't be used: {first.subject}/{first.id}: {first.why}{more}"

@@ -20,6 +20,7 @@ PROOFS = {
 }
 """What a verification that found nothing wrong has proved, by kind."""
 
+WRITES = ("added", "changed")
 WOULD = {"added": "would add", "changed": "would change", "kept": "same", "refused": "refused"}
 
 
@@ -240,6 +241,8 @@ def _draw_found(answer: dict[str, Any]) -> None:
         ],
         "no backups on disk",
     )
+    if not answer["applied"] and any(each["change"] in WRITES for each in answer["found"]):
+        click.echo("nothing was changed; to do it: shippyard ctl backup rebuild --apply")
 
 
 def _draw_decisions(answer: dict[str, Any]) -> None:

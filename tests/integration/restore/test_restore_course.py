@@ -27,7 +27,7 @@ from shippyard.backup.seal import seal_of
 from shippyard.backup.service import BackupService
 from shippyard.cli.exits import ExitCode, Problem
 from shippyard.cli.restore import restore as restore_command
-from shippyard.config.models import Config, Offsite
+from shippyard.config.models import ClusterBackup, Config, Offsite
 from shippyard.control.method import Call, Document, MethodError, Peer
 from shippyard.host.clock import SystemClock
 from shippyard.host.process import Processes
@@ -130,7 +130,7 @@ def yard(published: tuple[Config, Target], processes: Processes) -> Yard:
     seal = seal_of(config)
     told: list[Condition] = []
     shelf = FolderShelf(config.backup.dir, seal.trusted)
-    means = Means(shelf, processes, SystemClock(), timeout_s=60)
+    means = Means(shelf, str(config.backup.dir), processes, SystemClock(), timeout_s=60)
     key_id = key_id_of(seal.signer.public_key)
     return Yard(config, target, Restores(means, told.append), means, told, key_id)
 
@@ -263,6 +263,8 @@ def test_without_daemon_state_or_config_it_comes_back(yard: Yard, elsewhere: str
         (("--table", "a.b", "--schema", "c", "--yes"), None, ExitCode.USAGE, "not both"),
         (("--dbname", "x", "--at", "soon", "--yes"), None, ExitCode.USAGE, "is no point"),
         (("--of", "bank", "--dbname", "x", "--yes"), None, ExitCode.BLOCKED, "no dump of bank"),
+        (("--table", "public.nope", "--dbname", "x", "--yes"), None, ExitCode.BLOCKED, "it has"),
+        (("--data-dir", "/proc/x", "--of", "shop"), None, ExitCode.BLOCKED, "no base backup"),
     ],
 )
 def test_refusals_have_a_reason_and_a_code(
@@ -276,8 +278,31 @@ def test_refusals_have_a_reason_and_a_code(
 def test_the_list_says_what_there_is_and_what_is_not_believed(yard: Yard) -> None:
     assert "-dump-" in typed(yard, "--list")[1]
     code, said = typed(yard, "--list", trust="0" * 16)
-    assert code == 0
+    assert code == ExitCode.FAILED
     assert f"signed by key {yard.key_id}, which is not trusted here" in said
+
+
+def test_a_role_that_may_make_no_database_is_told_before_any_work(
+    yard: Yard, elsewhere: str
+) -> None:
+    with psycopg.connect(**yard.target.conninfo(), autocommit=True) as link:
+        link.execute(b"CREATE ROLE modest LOGIN")
+        try:
+            code, said = typed(yard, "--user", "modest", "--dbname", elsewhere, "--yes")
+        finally:
+            link.execute(b"DROP ROLE modest")
+    assert code == ExitCode.BLOCKED
+    assert 'as a superuser run: ALTER ROLE "modest" CREATEDB' in said
+
+
+def test_a_cluster_without_a_folder_is_told_what_it_needs(yard: Yard) -> None:
+    yard.config = yard.config.model_copy(
+        update={
+            "backup": yard.config.backup.model_copy(update={"clusters": {"main": ClusterBackup()}})
+        }
+    )
+    with pytest.raises(MethodError, match="restored as files: give --data-dir"):
+        yard.ask("restore.assess", of="@main")
 
 
 def test_one_backup_by_its_folder(yard: Yard) -> None:

@@ -1,5 +1,6 @@
 """A base backup brought back into an empty folder, shut in, and handed over stopped and whole."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -103,7 +104,9 @@ def machine(backups: Config, processes: Processes) -> Iterator[Machine]:
     folder = Path(tempfile.mkdtemp(prefix="shippyard-test-"))
     folder.chmod(0o755)
     shelf = FolderShelf(backups.backup.dir, seal_of(backups).trusted)
-    yield Machine(Means(shelf, processes, SystemClock(), timeout_s=60), folder, [])
+    yield Machine(
+        Means(shelf, str(backups.backup.dir), processes, SystemClock(), timeout_s=60), folder, []
+    )
     shutil.rmtree(folder)
 
 
@@ -117,6 +120,8 @@ def test_it_comes_back_promoted_stopped_and_with_its_subscription_disabled(
     assert not (machine.data_dir / "recovery.signal").exists()
     assert sorted(each.name for each in machine.folder.iterdir()) == ["data"]
     assert report.done.handback.reach.endswith("--wait start")
+    assert "/pg_ctl --pgdata=" in report.done.handback.reach
+    assert report.done.handback.commands[-1] == "shippyard ctl backup run @main"
     assert list(report.done.phases) == ["fetch", "unpack", "replay"]
 
 
@@ -133,6 +138,21 @@ def test_a_point_after_all_that_is_kept_is_refused(machine: Machine) -> None:
     with pytest.raises(RestoreRefusedHere, match="is after what is kept"):
         machine.restore("FFFFFF/0")
     assert not machine.data_dir.exists()
+
+
+def test_a_name_that_was_never_given_is_said_with_where_to_look(machine: Machine) -> None:
+    with pytest.raises(
+        RestoreFailed, match=r"restore point nope is not in the WAL that is kept; `shippyard"
+    ):
+        machine.restore("name:nope")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has another account to run a server as")
+def test_a_place_that_the_server_can_not_enter_is_refused(machine: Machine) -> None:
+    machine.folder.chmod(0o700)
+    with pytest.raises(RestoreRefusedHere, match=r"can't enter .*; run: chmod o\+x "):
+        machine.restore()
+    assert list(machine.folder.iterdir()) == []
 
 
 def test_an_end_in_the_middle_says_what_is_left(machine: Machine) -> None:
