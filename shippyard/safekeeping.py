@@ -42,6 +42,7 @@ from shippyard.backup.seal import Seal, seal_of
 from shippyard.backup.service import BackupService
 from shippyard.backup.state_snapshot import StateSnapshots
 from shippyard.backup.strangers import StrangerWatch
+from shippyard.backup.survey import Survey
 from shippyard.backup.wal import methods as wal_methods
 from shippyard.backup.wal.archive import WalArchive
 from shippyard.backup.wal.bases import KeptBases
@@ -127,6 +128,7 @@ class Safekeeping:
     backups: BackupService
     drills: Drills
     copies: OffsiteCopies | None
+    survey: Survey
     watches: Sequence[WalWatch]
     services: Sequence[Service]
     jobs: Sequence[CalendarJob]
@@ -194,7 +196,16 @@ def join(ground: Ground) -> Safekeeping:
         *wal_methods.build(wal.watches),
         *_restore_methods(ground, drills, seal, offsite),
     ]
-    return Safekeeping(backups, drills, copies, wal.watches, services, jobs, methods)
+    survey = Survey(
+        config,
+        backups=backups,
+        drills=drills,
+        copies=copies,
+        place=offsite.place if offsite else None,
+        arrivals=wal.arrivals,
+        clock=ground.clock,
+    )
+    return Safekeeping(backups, drills, copies, survey, wal.watches, services, jobs, methods)
 
 
 class _Reached:

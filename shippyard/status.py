@@ -12,8 +12,10 @@ from typing import Any
 
 from shippyard import __version__
 from shippyard.alerting.service import Alerting
-from shippyard.backup.model import LOGICAL, Backup
+from shippyard.backup.conditions import RULES
+from shippyard.backup.model import LOGICAL, Backup, subject_of_cluster
 from shippyard.backup.service import BackupService
+from shippyard.backup.survey import Survey
 from shippyard.calendar.due import latest_due, parse_schedule
 from shippyard.calendar.scheduler import Scheduler
 from shippyard.config.models import Config, Database
@@ -24,6 +26,8 @@ from shippyard.host.pulse import Pulse
 from shippyard.migration.service import Migrations
 
 LATE_AFTER = timedelta(hours=1)
+Incident = dict[str, Any]
+"""As alerting shows it."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,7 @@ class Rooms:
     pollers: Sequence[Poller]
     alerting: Alerting
     backups: BackupService
+    survey: Survey
     migrations: Migrations
     scheduler: Scheduler
     metrics_url: Callable[[], str]
@@ -58,6 +63,7 @@ def methods(rooms: Rooms) -> list[Method]:
 def describe(rooms: Rooms) -> dict[str, Any]:
     """Everything on one screen, ready for JSON."""
     now = rooms.clock.now()
+    incidents = rooms.alerting.incidents(with_ended=False)
     return {
         "version": __version__,
         "environment": rooms.config.environment,
@@ -66,9 +72,10 @@ def describe(rooms: Rooms) -> dict[str, Any]:
         "started_at": rooms.started_at.isoformat(),
         "uptime_s": (now - rooms.started_at).total_seconds(),
         "metrics_url": rooms.metrics_url(),
-        "problems": [*not_ready(rooms), *backups_due(rooms), *failed_jobs(rooms)],
+        "problems": [*not_ready(rooms), *backups_due(rooms), *frozen(rooms), *failed_jobs(rooms)],
         "databases": [_database(rooms, database) for database in rooms.config.databases],
-        "incidents": rooms.alerting.incidents(with_ended=False),
+        "backups": _backups(rooms, incidents),
+        "incidents": incidents,
     }
 
 
@@ -85,10 +92,17 @@ def not_ready(rooms: Rooms) -> list[str]:
 
 
 def backups_due(rooms: Rooms) -> list[str]:
-    """Databases without a full backup that counts, or with one older than its schedule wants."""
+    """What has no full backup that counts, and dumps older than their schedule wants."""
     wanted = _dump_wanted_since(rooms)
     found = (_backup_problem(rooms, database.name, wanted) for database in rooms.config.databases)
-    return [problem for problem in found if problem]
+    bases = (_base_problem(rooms, cluster) for cluster in rooms.config.backup.clusters)
+    return [problem for problem in (*found, *bases) if problem]
+
+
+def frozen(rooms: Rooms) -> list[str]:
+    """Why no backup is pruned, and what lets it go on."""
+    why = rooms.backups.frozen()
+    return [f"no backup is pruned: {why}"] if why else []
 
 
 def _dump_wanted_since(rooms: Rooms) -> datetime | None:
@@ -110,6 +124,13 @@ def _backup_problem(rooms: Rooms, database: str, wanted: datetime | None) -> str
     return None
 
 
+def _base_problem(rooms: Rooms, cluster: str) -> str | None:
+    subject = subject_of_cluster(cluster)
+    if rooms.backups.newest(subject, "base"):
+        return None
+    return f"no verified base backup of {subject}; run: shippyard ctl backup run {subject}"
+
+
 def failed_jobs(rooms: Rooms) -> list[str]:
     """Scheduled jobs that failed last time."""
     last = ((job["name"], job["last"]) for job in rooms.scheduler.describe())
@@ -118,6 +139,23 @@ def failed_jobs(rooms: Rooms) -> list[str]:
 
 def _failed(run: dict[str, Any] | None) -> bool:
     return run is not None and run["outcome"] == "failed"
+
+
+def _backups(rooms: Rooms, incidents: Sequence[Incident]) -> dict[str, Any]:
+    """How every subject's backups stand."""
+    answer = rooms.survey.describe()
+    for each in answer["subjects"]:
+        each["problems"] = worst_first(each["subject"], each["problems"], incidents)
+    return answer
+
+
+def worst_first(subject: str, seen: Sequence[str], incidents: Sequence[Incident]) -> list[str]:
+    """What a subject's backups were paged for, then what is seen of them, then tickets."""
+    told = [i for i in incidents if i["database"] == subject and i["rule"] in RULES]
+    firing = [i for i in told if i["state"] == "firing"]
+    pages = [i["summary"] for i in firing if i["severity"] == "page"]
+    tickets = [i["summary"] for i in firing if i["severity"] != "page"]
+    return [*pages, *seen, *tickets]
 
 
 def _database(rooms: Rooms, database: Database) -> dict[str, Any]:

@@ -186,6 +186,7 @@ def _build(config: Config, base: Base) -> System:
         pollers=pollers,
         alerting=paging,
         backups=keeping.backups,
+        survey=keeping.survey,
         migrations=migrations,
         scheduler=scheduler,
         metrics_url=http.url,

@@ -36,6 +36,7 @@ STEP = 1000
 MINUTE_S = 60
 HOUR_MIN = 60
 LONG_H = 48
+DAY_H = 24
 
 
 def print_json(document: Any) -> None:
@@ -100,6 +101,17 @@ def duration(seconds: float | None) -> str:
         return f"{hours} h {minutes} min"
     days, hours = divmod(hours, 24)
     return f"{days} d {hours} h"
+
+
+def brief(seconds: float) -> str:
+    """A length of time at a glance: `41 s`, `15 min`, `3 h`, `6 d`."""
+    if seconds < 2 * MINUTE_S:
+        return f"{seconds:.0f} s"
+    minutes = seconds / MINUTE_S
+    if minutes < 2 * HOUR_MIN:
+        return f"{minutes:.0f} min"
+    hours = minutes / HOUR_MIN
+    return f"{hours:.0f} h" if hours < LONG_H else f"{hours / DAY_H:.0f} d"
 
 
 def when(iso: str | None) -> str:

@@ -96,6 +96,18 @@ def test_status_in_a_pipe_is_plain_lines(running: Rig) -> None:
     assert f"{HEAD} done" in ran.stdout
 
 
+def test_status_says_how_backups_stand(running: Rig) -> None:
+    backups = running.ctl("status", "--json").document["backups"]
+    (shop,) = backups["subjects"]
+    assert (shop["subject"], backups["frozen"], backups["place"]) == (DATABASE, None, None)
+    assert shop["newest"]["dump"]["age_s"] > 0
+    assert shop["loss"]["machine"] == "all"
+    lines = [line.split("\t") for line in running.ctl("status").stdout.splitlines()]
+    (line,) = [words for words in lines if len(words) == 8 and words[0] == DATABASE]
+    assert line[1].startswith("dump ")
+    assert line[5:7] == ["never", "no place"]
+
+
 def test_every_looking_command_has_json(running: Rig) -> None:
     for words in (["status"], ["health"], ["alerts"], ["jobs"], ["backup", "list"]):
         before = running.ctl("--json", *words)

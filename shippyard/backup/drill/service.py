@@ -134,6 +134,18 @@ class Drills:
         """Seconds that a restore of this size would take; None before any drill passed."""
         return forecast_s(self._past(subject, kind), size_bytes, wal_bytes)
 
+    def last(self, subject: str, kind: Kind) -> Drill | None:
+        """The newest drill that found something out, or None."""
+        return next(iter(self._store.ended(subject, kind, "passed", "failed", limit=1)), None)
+
+    def forecast_now(self, subject: str, kind: Kind) -> float | None:
+        """Seconds to restore the newest backup of a kind; None without one, or without a drill."""
+        counted = self._counted(subject, kind)
+        size_bytes = counted[0].size_bytes if counted else None
+        past = self._past(subject, kind) if size_bytes is not None else []
+        wal_bytes = max((each.wal_bytes for each in past), default=0)
+        return forecast_s(past, size_bytes or 0, wal_bytes)
+
     def older_exists(self, subject: str, kind: Kind) -> bool:
         """Whether there is more than one backup that counts."""
         return len(self._counted(subject, kind)) > 1
@@ -256,7 +268,7 @@ class Drills:
     def _show(self, subject: str) -> None:
         problems: dict[Kind, Drill] = {}
         for kind in kinds_of(subject):
-            last = next(iter(self._store.ended(subject, kind, "passed", "failed", limit=1)), None)
+            last = self.last(subject, kind)
             passed = next(iter(self._store.ended(subject, kind, "passed", limit=1)), None)
             self.gauges.show(subject, kind, last, passed)
             if last and last.outcome == "failed":
@@ -284,11 +296,7 @@ class Drills:
         """Of each kind of which there is a backup and a drill that passed."""
         found: dict[Kind, float] = {}
         for kind in kinds_of(subject):
-            counted = self._counted(subject, kind)
-            size_bytes = counted[0].size_bytes if counted else None
-            past = self._past(subject, kind) if size_bytes is not None else []
-            wal_bytes = max((each.wal_bytes for each in past), default=0)
-            seconds = forecast_s(past, size_bytes or 0, wal_bytes)
+            seconds = self.forecast_now(subject, kind)
             self.gauges.show_forecast(subject, kind, seconds)
             if seconds is not None:
                 found[kind] = seconds

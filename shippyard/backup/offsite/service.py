@@ -167,6 +167,11 @@ class OffsiteCopies:
         """Every copy there is or was, newest backup first."""
         return self._copies.all()
 
+    def waiting(self) -> list[Backup]:
+        """Backups that want a copy and have none yet, in the order in which they are copied."""
+        wanted = due(self._backups.history(), self._copies.all(), self._place.rules())
+        return [backup for backup in wanted if backup.id not in self._foreign]
+
     @property
     def offsite(self) -> Offsite:
         """The place itself."""

@@ -13,6 +13,7 @@ from shippyard.backup.wal.position import received
 from shippyard.backup.wal.report import Trouble
 from shippyard.backup.wal.server import Answer
 from shippyard.backup.wal.spool import Spool
+from shippyard.backup.wal.standing import WalState
 from shippyard.backup.wal.status import FIRST_S, ReceiverStatus, read_status
 from shippyard.host.clock import Clock
 
@@ -69,6 +70,21 @@ class Arrival:
         """True in the first moments of a first start, before a receiver ever spoke."""
         early = self._clock.monotonic() - self._made_at_s < FIRST_S
         return early and not self._spool and read_status(self._archive.folder) is None
+
+    def state(self) -> WalState:
+        """How it arrives, in a word."""
+        if self._spool:
+            if self._spool.refused:
+                return "refused"
+            return "archiving" if self.reach() else "not begun"
+        status = read_status(self._archive.folder)
+        if status is None:
+            return "not begun"
+        if not self._speaks(status) or status.state == "stopped":
+            return "stopped"
+        if status.state == "refused":
+            return "refused"
+        return "receiving" if status.state == "streaming" else "waiting"
 
     def take_in(self, given_up: Callable[[], bool]) -> Trouble:
         """Take what was pushed, or look whether the receiver receives; gives what is wrong."""

@@ -46,7 +46,8 @@ class LossClock:
 
     def covered_until(self, have: int) -> datetime | None:
         """Up to when everything committed is before `have`; None when that is not known."""
-        for sample in reversed(self._samples):
+        # Of a copy: others ask while the server is being asked.
+        for sample in reversed(tuple(self._samples)):
             if sample.lsn <= have:
                 return sample.until
         return None

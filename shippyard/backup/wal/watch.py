@@ -27,6 +27,7 @@ from shippyard.backup.wal.scan import BasePosition, Gap, ScanReport, is_behind, 
 from shippyard.backup.wal.server import ask
 from shippyard.backup.wal.ship import WalShip
 from shippyard.backup.wal.spool import Spool
+from shippyard.backup.wal.standing import WalStanding
 from shippyard.config.models import ClusterBackup
 from shippyard.host.clock import Clock
 from shippyard.postgres.session import QueryFailed, Unreachable
@@ -86,6 +87,7 @@ class WalWatch:
         self.subject = subject_of_cluster(watched.cluster)
         self.archive = archive
         self.last: Scanned | None = None
+        self._trouble: str | None = None
         self._watched = watched
         self._bases = bases
         self._book = GapBook(state, self.subject)
@@ -139,6 +141,25 @@ class WalWatch:
             return None
         return self._arrival.covered_until(min(shipped, self._held_to()))
 
+    def standing(self) -> WalStanding:
+        """How it stands now; the trouble is that of the last turn.
+
+        Raises:
+            OSError: the archive can't be looked at.
+        """
+        kept = self.archive.kept()
+        newest = None
+        if kept.identity and kept.newest:
+            newest = kept.newest[0].name(kept.identity.segment_bytes)
+        return WalStanding(
+            self._arrival.state(),
+            newest,
+            self.received_until(),
+            self.shipped_until(),
+            len(self.last.settled.open) if self.last else None,
+            None if self._arrival.is_awaited() else self._trouble,
+        )
+
     def turn(self) -> None:
         """One time round; the scan when it is due. Never raises."""
         self._beat()
@@ -147,6 +168,7 @@ class WalWatch:
             troubles = [self._arrival.take_in(self._stop.is_set)]
             if self._ship:
                 troubles.append(self._ship.trouble())
+            self._trouble = "; ".join(each.line for each in troubles if each.line) or None
             self._show_reach()
             if self._scan_is_due():
                 self._scanned_at = self._clock.monotonic()
@@ -279,7 +301,7 @@ def positions(
 
 
 class WalArrivals:
-    """Until when WAL of each cluster has arrived, for whoever tells what would be lost."""
+    """How WAL of each cluster has arrived, for whoever tells what would be lost."""
 
     def __init__(self, watches: Sequence[WalWatch]) -> None:
         self._watches: Mapping[str, WalWatch] = {watch.subject: watch for watch in watches}
@@ -293,3 +315,12 @@ class WalArrivals:
         """Off this machine."""
         watch = self._watches.get(subject)
         return watch.shipped_until() if watch else None
+
+    def standing(self, subject: str) -> WalStanding | None:
+        """All that is known of it; None where no WAL is kept.
+
+        Raises:
+            OSError: the archive can't be looked at.
+        """
+        watch = self._watches.get(subject)
+        return watch.standing() if watch else None

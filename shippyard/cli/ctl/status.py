@@ -6,6 +6,7 @@ import click
 
 from shippyard.cli.ctl.alerts import draw_incidents
 from shippyard.cli.ctl.asking import Asking, asks
+from shippyard.cli.ctl.standing import draw_standing
 from shippyard.cli.exits import EXIT_CODES_HELP
 from shippyard.cli.output import duration, print_table, size, when
 
@@ -16,7 +17,12 @@ def status(asking: Asking) -> None:
     """Show what is wrong, each database's newest backups and last run, and open incidents.
 
     What is wrong: loops that are stuck, databases that are down, backups that are missing or late,
-    jobs that failed. When jobs are due says `shippyard ctl jobs`.
+    pruning that is frozen, jobs that failed. When jobs are due says `shippyard ctl jobs`.
+
+    How backups stand, one line for each database and @cluster: the newest verified one, what would
+    be lost with the cluster / with the machine of what may be, how long a restore took in the last
+    drill / would take now of what it may, WAL and its last segment, the last drill, copies off the
+    machine, and the worst problem.
 
     \b
     Example:
@@ -38,6 +44,7 @@ def _draw(answer: dict[str, Any]) -> None:
         [_database_row(each) for each in answer["databases"]],
         "no databases",
     )
+    draw_standing(answer["backups"])
     draw_incidents(answer["incidents"])
 
 

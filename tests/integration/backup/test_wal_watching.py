@@ -19,6 +19,7 @@ from shippyard.backup.wal.receive import Receiver, Settings
 from shippyard.backup.wal.server import check_synchronous
 from shippyard.backup.wal.ship import WalShip
 from shippyard.backup.wal.slot import Disk
+from shippyard.backup.wal.standing import WalStanding
 from shippyard.backup.wal.watch import WalArrivals, WalWatch, Watched
 from shippyard.config.models import ClusterBackup
 from shippyard.control.method import Call, MethodError, Peer
@@ -269,6 +270,37 @@ def test_nothing_is_lost_while_it_is_received_or_idle(
     post.look()
     assert arrivals.received("@main") == until
     assert "its receiver is not running" in str(post.said("wal_gap").summary)
+
+
+def test_how_it_stands_is_known_before_while_and_after_it_is_received(
+    server: tuple[EmbeddedCluster, Tools],
+    post: Post,
+    processes: Processes,
+    eventually: Eventually,
+) -> None:
+    arrivals = WalArrivals([post.watch])
+    before = arrivals.standing("@main")
+    assert before == WalStanding("not begun")
+    with receiving(server, post, processes, eventually):
+        fill(server[0], 1)
+        eventually(lambda: whole(post))
+        post.look()
+        during = eventually(lambda: standing(post, "receiving"))
+        assert during
+        assert during.last_segment == whole(post)[-1]
+        assert during.received_until
+        assert (during.gaps, during.trouble) == (0, None)
+    execute(server[0], "CREATE TABLE IF NOT EXISTS t (n int)", "INSERT INTO t VALUES (4)")
+    post.look()
+    after = post.watch.standing()
+    assert after.state == "stopped"
+    assert "its receiver is not running" in str(after.trouble)
+    assert arrivals.standing("@other") is None
+
+
+def standing(post: Post, state: str) -> WalStanding | None:
+    found = post.watch.standing()
+    return found if found.state == state else None
 
 
 def is_covered(post: Post, arrivals: WalArrivals, since: datetime) -> bool:

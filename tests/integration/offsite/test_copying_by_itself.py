@@ -166,6 +166,21 @@ def test_a_store_that_fails_is_given_rest_and_told_of_the_third_time(
     assert scene.told[-1].summary is None
 
 
+def test_what_waits_for_its_copy_is_known_also_while_the_store_rests(
+    scene: Scene, publish: Publish, clock: FakeClock, store: WatchedStore
+) -> None:
+    first = scene.backups.add(aged(publish, clock, 1))
+    assert scene.service.waiting() == [first]
+    store.cut_after(0)
+    scene.service.look()
+    second = scene.backups.add(aged(publish, clock, 0))
+    assert scene.service.waiting() == [second, first]
+    store.on_put = lambda _, data: data
+    clock.advance(60)
+    scene.service.look()
+    assert scene.service.waiting() == []
+
+
 def test_a_store_that_rests_is_asked_for_no_other_backup(
     scene: Scene, publish: Publish, clock: FakeClock, store: WatchedStore
 ) -> None:
