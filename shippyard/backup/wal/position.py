@@ -1,10 +1,12 @@
 """Owns how far WAL was received, read from what pg_receivewal wrote: no server is asked.
 
 pg_receivewal makes a segment full of zeros and writes into it from the front, flushing each time;
-the first page of zeros is the end of what came.
+the first page of zeros is the end of what came. A server sends up to the end of a record or of a
+page, so in the page before it the records are counted by their lengths: one may end in zeros.
 """
 
 import os
+import struct
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +15,12 @@ from shippyard.backup.wal.names import Segment, is_partial, is_segment, parse_se
 
 PAGE_BYTES = 8192
 _ALIGNED = 8
+_PAGE_HEADER = struct.Struct("=HHIQI")
+"""Magic, flags, timeline, address, and how much of a record from the page before is left here."""
+_LONG_HEADER = 0x0002
+_HEADER_BYTES, _LONG_HEADER_BYTES = 24, 40
+_LENGTH = struct.Struct("=I")
+"""Every record begins with it."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,7 @@ def newest_in(receiving: Path, segment_bytes: int) -> tuple[Segment, Path] | Non
 
 
 def filled_bytes(fd: int, size_bytes: int) -> int:
-    """How many bytes of a segment are not yet zero, counted to the last one that is not.
+    """How many bytes of a segment came, counted to the end of its last record.
 
     Raises:
         OSError: it can't be read.
@@ -72,10 +80,26 @@ def filled_bytes(fd: int, size_bytes: int) -> int:
             low = middle + 1
         else:
             high = middle
-    if not low:
-        return 0
-    used = len(_page(fd, low - 1).rstrip(b"\0"))
-    return (low - 1) * PAGE_BYTES + -(-used // _ALIGNED) * _ALIGNED
+    return (low - 1) * PAGE_BYTES + _end_in(_page(fd, low - 1)) if low else 0
+
+
+def _end_in(page: bytes) -> int:
+    """Where the last record ends in a page that is not all zeros."""
+    used = _aligned(len(page.rstrip(b"\0")))
+    if used < _HEADER_BYTES:
+        return used
+    _, flags, _, _, left = _PAGE_HEADER.unpack_from(page)
+    end = (_LONG_HEADER_BYTES if flags & _LONG_HEADER else _HEADER_BYTES) + _aligned(left)
+    while end < used:
+        (length,) = _LENGTH.unpack_from(page, end)
+        if not length:
+            return used  # not a record: all that is known is what is not zero
+        end += _aligned(length)
+    return min(end, PAGE_BYTES)
+
+
+def _aligned(size_bytes: int) -> int:
+    return -(-size_bytes // _ALIGNED) * _ALIGNED
 
 
 def _page(fd: int, number: int) -> bytes:

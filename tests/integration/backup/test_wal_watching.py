@@ -272,6 +272,34 @@ def test_nothing_is_lost_while_it_is_received_or_idle(
     assert "its receiver is not running" in str(post.said("wal_gap").summary)
 
 
+def test_a_record_that_ends_in_zeros_was_received_whole(
+    server: tuple[EmbeddedCluster, Tools],
+    post: Post,
+    processes: Processes,
+    eventually: Eventually,
+) -> None:
+    arrivals = WalArrivals([post.watch])
+    zeros = "SELECT pg_logical_emit_message(false, 'x', decode(repeat('00', 99), 'hex'))"
+    with receiving(server, post, processes, eventually):
+        fill(server[0], 1)
+        eventually(lambda: whole(post))
+        post.look()
+        # Both before the next look: else the commit alone is what was looked at.
+        execute(
+            server[0], "CREATE TABLE IF NOT EXISTS t (n int)", "INSERT INTO t VALUES (5)", zeros
+        )
+        began = datetime.now(UTC)
+        eventually(lambda: flushed(server[0]))
+        eventually(lambda: is_covered(post, arrivals, began))
+
+
+def flushed(cluster: EmbeddedCluster) -> bool:
+    """Whether all that was written is on the server's disk."""
+    with psycopg.connect(**cluster.target().conninfo(), autocommit=True) as connection:
+        question = "SELECT pg_current_wal_flush_lsn() = pg_current_wal_insert_lsn()"
+        return connection.execute(question).fetchone() == (True,)
+
+
 def test_how_it_stands_is_known_before_while_and_after_it_is_received(
     server: tuple[EmbeddedCluster, Tools],
     post: Post,
