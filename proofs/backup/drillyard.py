@@ -35,6 +35,21 @@ from shippyard.telemetry.metrics import Metrics
 
 SHOP, CLUSTER = "shop", "@main"
 RECEIVED_S = 20.0
+BOTH: tuple[Kind, Kind] = ("base", "dump")
+GOODS = (
+    "CREATE TABLE goods AS SELECT n AS id, md5(n::text) AS name, n % 97 AS shelf"
+    " FROM generate_series(1, 20000) n"
+)
+FILL = (
+    GOODS,
+    "ALTER TABLE goods ADD PRIMARY KEY (id)",
+    "CREATE INDEX ON goods (shelf)",
+    "CREATE TABLE alembic_version (version_num text PRIMARY KEY)",
+    "INSERT INTO alembic_version VALUES ('0007')",
+    "CREATE ROLE seller LOGIN",
+    "GRANT SELECT, INSERT ON goods TO seller",
+    "CREATE EXTENSION pg_trgm",
+)
 
 
 @dataclass
