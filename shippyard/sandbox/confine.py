@@ -3,6 +3,7 @@
 Whatever restored the files is not trusted to have done so. Says nothing of how a server is run.
 """
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -45,13 +46,16 @@ def confine(folder: Path, data_dir: Path, conf: str, *, recovers: bool) -> None:
 
 
 def give(folder: Path, account: str) -> None:
-    """Make everything below `folder` the account's; links are not followed."""
+    """Make everything below `folder` the account's; links are not followed.
+
+    What goes meanwhile was a file on its way, whose giver sees to it.
+    """
     owner = pwd.getpwnam(account).pw_uid
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
-            path = f"{parent}/{name}"
-            if os.lstat(path).st_uid != owner:
-                os.lchown(path, owner, -1)
+            with contextlib.suppress(FileNotFoundError):
+                if os.lstat(f"{parent}/{name}").st_uid != owner:
+                    os.lchown(f"{parent}/{name}", owner, -1)
 
 
 def _replace(file: Path, text: str) -> None:

@@ -22,6 +22,8 @@ from shippyard.config.models import Config, Database
 from shippyard.host.clock import Clock
 
 EVERY_S = 15.0
+FIRST_S = 60.0
+"""After a start it takes as long until the server was asked how far its WAL is."""
 JOIN_S = 3.0
 
 log = structlog.get_logger(__name__)
@@ -108,6 +110,7 @@ class LossWatch:
         self._clock = clock
         self._tell = tell
         self._beat = beat
+        self._made_at_s = clock.monotonic()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -143,10 +146,14 @@ class LossWatch:
 
     def _look_at(self, database: Database) -> None:
         cluster = subject_of_cluster(database.cluster)
+        received = self._arrivals.received(cluster)
+        if received is None and self._clock.monotonic() - self._made_at_s < FIRST_S:
+            # The age of a base backup is not what would be lost when WAL follows it.
+            return
         held = held_until(
             [b for b in self._backups.history(database.name) if b.kind == "dump"],
             [b for b in self._backups.history(cluster) if b.kind == "base"],
-            self._arrivals.received(cluster),
+            received,
             self._arrivals.shipped(cluster),
         )
         losses = {"cluster": self._ago(held.cluster), "machine": self._ago(held.machine)}

@@ -16,12 +16,12 @@ from shippyard.backup.drill import methods
 from shippyard.backup.drill.canary import Canary, read_canary, setup_statements
 from shippyard.backup.drill.gauges import DrillGauges
 from shippyard.backup.drill.model import DrillRefused
-from shippyard.backup.drill.watch import LossWatch
+from shippyard.backup.drill.watch import FIRST_S, LossWatch, NoArrivals
 from shippyard.backup.model import Kind
 from shippyard.control.method import Call, MethodError, Peer
 from shippyard.host.process import Processes
 from shippyard.sandbox.local import LocalHost
-from tests.conftest import Eventually
+from tests.conftest import Eventually, FakeClock
 from tests.integration.backup.conftest import execute
 
 PEER = Peer(0, "root", frozenset({"operator"}))
@@ -194,6 +194,24 @@ def test_the_losses_now_where_wal_is_kept(ground: Yard) -> None:
     watch.start()
     watch.stop()
     watch.stop()
+
+
+def test_before_the_server_was_asked_nothing_is_said_of_losses(ground: Yard) -> None:
+    told: list[Any] = []
+    clock = FakeClock()
+    watch = LossWatch(
+        ground.config,
+        backups=ground.service,
+        arrivals=NoArrivals(),
+        gauges=DrillGauges(ground.metrics),
+        clock=clock,
+        tell=told.append,
+    )
+    watch.look()
+    assert told == []
+    clock.advance(FIRST_S)
+    watch.look()
+    assert [each.rule for each in told] == ["loss_over_objective"]
 
 
 def test_the_canary_beats_and_stops(ground: Yard, eventually: Eventually) -> None:
