@@ -1,17 +1,19 @@
-"""Runs the suites one after the other and says at the end what was skipped and why.
+"""Runs lint and the suites, what fits together side by side, and says what was skipped and why.
 
 With `STRICT=1` a skip is a failure. `python -m tests.run all|lint|unit|integration|acceptance`.
 """
 
-import contextlib
 import os
-import shutil
 import subprocess
 import sys
 import time
 import xml.etree.ElementTree as ET
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory, TemporaryFile
+from threading import Lock
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -29,33 +31,53 @@ UNIT_SHARES = 2
 SUITES = {
     "unit": ["-p", "no:xdist", "-p", "no:logging", "-p", "no:cacheprovider"],
     "integration": ["-n", "4", "--dist=loadfile"],
-    "acceptance": ["-n", "3", "--dist=loadfile"],
+    "acceptance": ["-n", "2", "--dist=loadfile"],
 }
+# What runs side by side: mypy keeps one core busy, and acceptance waits even more than integration.
+TOGETHER = (("unit", "lint"), ("integration", "acceptance"))
+
+printing = Lock()
+
+
+@dataclass(frozen=True)
+class Program:
+    """One of what runs; `report` is where pytest writes what it skipped."""
+
+    name: str
+    argv: Sequence[str]
+    report: Path | None = None
 
 
 def main(what: str) -> int:
     """Exit status: 0 when everything that was asked for passed."""
+    if what not in {"all", "lint", *SUITES}:
+        sys.exit(str(__doc__))
     started = time.monotonic()
     failed: list[str] = []
     skipped: list[tuple[str, str]] = []
-    if what in {"lint", "all"}:
-        failed += [name for name, argv in LINT if not _passes(name, argv)]
     with TemporaryDirectory() as folder:
-        for suite in SUITES if what == "all" else [what] if what in SUITES else []:
-            shares = _shares(suite)
-            reports = [Path(folder) / f"{suite}-{n}.xml" for n in range(len(shares))]
-            argvs = [
-                ["pytest", *paths, "-q", f"--junit-xml={report}", *SUITES[suite]]
-                for paths, report in zip(shares, reports, strict=True)
-            ]
-            if not _passes(suite, *argvs):
-                failed.append(suite)
-            skipped += [skip for report in reports for skip in _skips(report)]
+        for parts in TOGETHER if what == "all" else [(what,)]:
+            programs = [each for part in parts for each in _programs(part, Path(folder))]
+            failed += _failures(programs)
+            skipped += [skip for each in programs for skip in _skips(each.report)]
     return _summary(failed, skipped, time.monotonic() - started)
 
 
+def _programs(part: str, folder: Path) -> list[Program]:
+    if part == "lint":
+        return [Program(name, argv) for name, argv in LINT]
+    return [
+        Program(
+            name := part if number == 1 else f"{part} {number}",
+            ["pytest", *paths, "-q", f"--junit-xml={folder / name}.xml", *SUITES[part]],
+            folder / f"{name}.xml",
+        )
+        for number, paths in enumerate(_shares(part), 1)
+    ]
+
+
 def _shares(suite: str) -> list[list[str]]:
-    """What each of the processes that run side by side is given."""
+    """What each of the processes of a suite is given."""
     if suite != "unit":
         return [[f"tests/{suite}"]]
     files = ROOT.glob("tests/unit/**/test_*.py")
@@ -65,32 +87,34 @@ def _shares(suite: str) -> list[list[str]]:
     return [sorted(str(file.relative_to(ROOT)) for file in share) for share in shares]
 
 
-def _passes(name: str, *argvs: list[str]) -> bool:
-    """Whether all of these programs, side by side, exit with 0; the first one is seen running."""
+def _failures(programs: Sequence[Program]) -> list[str]:
+    """Run side by side; gives who failed. The first is seen running, the others when they end."""
+    with ThreadPoolExecutor(len(programs)) as threads:
+        live = [True, *[False] * (len(programs) - 1)]
+        passed = list(threads.map(_passes, programs, live))
+    return [program.name for program, ok in zip(programs, passed, strict=True) if not ok]
+
+
+def _passes(program: Program, live: bool) -> bool:  # noqa: FBT001  handed in by map()
     started = time.monotonic()
-    print(f"== {name}", flush=True)
-    with contextlib.ExitStack() as stack:
-        outputs = [None, *(stack.enter_context(TemporaryFile()) for _ in argvs[1:])]
-        running = [
-            subprocess.Popen(
-                [str(BIN / argv[0]), *argv[1:]],
-                cwd=ROOT,
-                stdout=output,
-                stderr=subprocess.STDOUT if output else None,
-            )
-            for argv, output in zip(argvs, outputs, strict=True)
-        ]
-        codes = [program.wait() for program in running]
-        for output in filter(None, outputs):
-            output.seek(0)
-            shutil.copyfileobj(output, sys.stdout.buffer)
-    code = next(filter(None, codes), 0)
-    print(f"== {name}: exit {code} in {time.monotonic() - started:.1f} s", flush=True)
-    return code == 0
+    with TemporaryFile("w+") as output:
+        done = subprocess.run(
+            [str(BIN / program.argv[0]), *program.argv[1:]],
+            cwd=ROOT,
+            check=False,
+            stdout=None if live else output,
+            stderr=None if live else subprocess.STDOUT,
+        )
+        output.seek(0)
+        elapsed_s = time.monotonic() - started
+        end = f"== {program.name}: exit {done.returncode} in {elapsed_s:.1f} s"
+        with printing:
+            print(f"\n{output.read()}{end}", flush=True)
+    return done.returncode == 0
 
 
-def _skips(report: Path) -> list[tuple[str, str]]:
-    if not report.exists():
+def _skips(report: Path | None) -> list[tuple[str, str]]:
+    if report is None or not report.exists():
         return []
     cases = ET.parse(report).iter("testcase")
     return [
