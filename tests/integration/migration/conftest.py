@@ -1,7 +1,7 @@
 """A small Alembic tree, and the migrations service on a real database."""
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +14,8 @@ from shippyard.config.models import Migration
 from shippyard.host.clock import SystemClock
 from shippyard.host.process import Processes
 from shippyard.migration.service import Migrations
+from shippyard.migration.spec import RenderSpec
+from shippyard.migration.supervise import Supervisor
 from shippyard.postgres.target import Target
 from shippyard.state.database import State
 from shippyard.telemetry.metrics import Metrics
@@ -221,8 +223,32 @@ class Background:
         return self._result
 
 
+@pytest.fixture(scope="module")
+def rendered_once() -> Iterator[None]:
+    """Most tests plan one of a few trees: each is rendered by one child, not by one per test."""
+    known: dict[Any, Any] = {}
+    render = Supervisor.render
+
+    def render_once(self: Supervisor, spec: RenderSpec) -> Any:
+        # The copy's name says its content, and its folder is the test's own.
+        key = replace(spec, copy=Path(spec.copy).name)
+        if key not in known:
+            known[key] = render(self, spec)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Supervisor, "render", render_once)
+        yield
+
+
 @pytest.fixture
-def bench(tmp_path: Path, fresh_database: Target, processes: Processes, state: State) -> Bench:
+def bench(
+    tmp_path: Path,
+    fresh_database: Target,
+    processes: Processes,
+    state: State,
+    rendered_once: None,
+) -> Bench:
     tree = TreeOnDisk(tmp_path / "tree")
     backups, live, metrics = FakeBackups(), FakeLive(), Metrics()
     policy = Migration(
