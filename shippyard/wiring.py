@@ -41,7 +41,8 @@ from shippyard.migration import methods as migration_methods
 from shippyard.migration.service import Migrations
 from shippyard.outcomes import Outcomes, Switchboard
 from shippyard.postgres.target import Target, target_of
-from shippyard.safekeeping import Ground, Safekeeping, join
+from shippyard.safekeeping.ground import Ground
+from shippyard.safekeeping.joined import Safekeeping, join
 from shippyard.state.database import State
 from shippyard.state.jobs import JobLog
 from shippyard.status import Rooms

@@ -1,0 +1,1 @@
+"""What keeps backups, joined. `joined.join` is the way in."""
