@@ -1,8 +1,11 @@
 """Owns joining what is done with a cluster's WAL: watched, shipped away, deleted when unneeded."""
 
+from datetime import timedelta
+
 from shippyard.backup.model import subject_of_cluster
 from shippyard.backup.offsite.offsite import Offsite
 from shippyard.backup.restore.physical import WalSource
+from shippyard.backup.retention import keep_for
 from shippyard.backup.wal.archive import WalArchive
 from shippyard.backup.wal.bases import KeptBases
 from shippyard.backup.wal.pruning import prune_wal
@@ -17,6 +20,7 @@ class KeptWal:
     """The WAL of every cluster that keeps some."""
 
     def __init__(self, ground: Ground, offsite: Offsite | None, bases: KeptBases) -> None:
+        self._ground = ground
         self._bases = bases
         self.watches: list[WalWatch] = []
         self.services: list[Service] = []
@@ -30,10 +34,12 @@ class KeptWal:
         return next((w.archive for w in self.watches if w.subject == subject), None)
 
     def prune(self, frozen: str | None) -> str:
-        """Delete WAL that no base backup needs."""
-        gone = 0
+        """Delete WAL that no base backup needs, nor one that may come back."""
+        gone, settings = 0, self._ground.config.backup
+        days = keep_for(settings.keep, settings.keep_by_kind, "base").days
+        since = self._ground.clock.now() - timedelta(days=days)
         for watch in self.watches:
-            bases = self._bases(watch.subject)
+            bases = self._bases.that_may_need(watch.subject, since=since)
             gone += len(prune_wal(watch.archive, bases, frozen=frozen, apply=True))
         return f"deleted {gone} WAL files"
 
