@@ -5,14 +5,18 @@ copied at all.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 
 from shippyard.backup.keepable import Clockwork
 from shippyard.backup.model import Backup, Kind
 from shippyard.backup.offsite.copies import CopyRecord
 from shippyard.backup.retention import Decision, select_expired
 from shippyard.config.models import Keep
+
+
+_NO_PARENTS: Mapping[str, str | None] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -50,10 +54,18 @@ class Rules:
 
 
 def judge(
-    records: Iterable[CopyRecord], backups: Mapping[str, Backup], rules: Rules
+    records: Iterable[CopyRecord],
+    backups: Mapping[str, Backup],
+    rules: Rules,
+    *,
+    parents: Mapping[str, str | None] = _NO_PARENTS,
 ) -> list[Decision]:
-    """One decision for every verified copy. `backups` are by id: holds and parents stand there."""
-    return _decide([_kept(record, backups.get(record.backup_id)) for record in records], rules)
+    """One decision for every verified copy. `backups` are by id: holds stand there.
+
+    `parents` are those that copies name themselves: a catalogue that was lost knows none.
+    """
+    judged = [_kept(record, backups.get(record.backup_id)) for record in records]
+    return _decide([replace(one, parent=parents.get(one.id, one.parent)) for one in judged], rules)
 
 
 def due(backups: Iterable[Backup], records: Sequence[CopyRecord], rules: Rules) -> list[Backup]:
@@ -62,11 +74,11 @@ def due(backups: Iterable[Backup], records: Sequence[CopyRecord], rules: Rules) 
     One whose copy retention deleted is not copied again.
     """
     known = {record.backup_id: record for record in records}
-    counted = [backup for backup in backups if backup.counts]
+    by_id = {backup.id: backup for backup in backups}
+    counted = [backup for backup in by_id.values() if backup.counts]
     wanting = [b for b in counted if b.id not in known or known[b.id].state in _NOT_DONE]
     there = [record for record in records if record.state == "verified"]
-    held = {backup.id: backup for backup in counted}
-    judged = [_kept(record, held.get(record.backup_id)) for record in there]
+    judged = [_kept(record, by_id.get(record.backup_id)) for record in there]
     judged += [_to_be(backup) for backup in wanting]
     stays = {decision.id for decision in _decide(judged, rules) if decision.keep}
     wanted = sorted((b for b in wanting if b.id in stays), key=_age, reverse=True)

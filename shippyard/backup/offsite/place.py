@@ -104,7 +104,8 @@ class Place:
         there = self.agree()
         known = {backup.id: backup for backup in self._backups.history()}
         records = {record.backup_id: record for record in self._copies.all()}
-        decisions = judge(records.values(), known, self.rules())
+        parents = {each.backup_id: each.index.parent for each in there if each.index}
+        decisions = judge(records.values(), known, self.rules(), parents=parents)
         if not apply:
             return Pruned(tuple(decisions), (), (), 0)
         doomed = [records[each.id] for each in decisions if not each.keep]

@@ -324,6 +324,20 @@ def test_wal_goes_when_no_base_copy_needs_it(
     assert place.wal_source("@main").names() == ["00000002.history"]
 
 
+def test_a_parent_stays_though_the_catalogue_and_what_was_here_are_lost(
+    scene: Scene, publish: Publish, place: Offsite, clock: FakeClock
+) -> None:
+    ids = []
+    for days_ago in (9, 2, 0):
+        at = clock.now() - timedelta(days=days_ago)
+        parent = ids[-1] if ids else None
+        made = publish(f"{at:%Y%m%dT%H%M%SZ}-base-0a0b0c", "@main", at, kind="base", parent=parent)
+        place.send(made.folder, made.manifest)
+        ids.append(made.manifest.id)
+    assert scene.service.prune(apply=True).deleted == ()
+    assert [found.backup_id for found in place.list()] == ids[::-1]
+
+
 def test_another_engines_backup_is_left_to_it(scene: Scene, publish: Publish) -> None:
     scene.backups.add(publish(BASE, "@main", kind="base", external="20260304-F"))
     scene.service.look()
