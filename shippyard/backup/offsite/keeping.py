@@ -15,7 +15,6 @@ from shippyard.backup.offsite.copies import CopyRecord
 from shippyard.backup.retention import Decision, select_expired
 from shippyard.config.models import Keep
 
-
 _NO_PARENTS: Mapping[str, str | None] = MappingProxyType({})
 
 

@@ -327,7 +327,7 @@ def test_wal_goes_when_no_base_copy_needs_it(
 def test_a_parent_stays_though_the_catalogue_and_what_was_here_are_lost(
     scene: Scene, publish: Publish, place: Offsite, clock: FakeClock
 ) -> None:
-    ids = []
+    ids: list[str] = []
     for days_ago in (9, 2, 0):
         at = clock.now() - timedelta(days=days_ago)
         parent = ids[-1] if ids else None
