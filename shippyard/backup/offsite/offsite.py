@@ -254,12 +254,25 @@ class Offsite:
         assert kind is not None, f"{backup_id} is no id"
         try:
             index = read_index(self._store, _prefix(*place), self._seal.trusted)
-            self._store.get(_prefix(*place) + index.manifest.name, first_bytes=1)
         except ObjectAbsent:
             return CopyFound(backup_id, subject, kind, None, "not complete: it has no manifest")
         except Disbelieved as error:
             return CopyFound(backup_id, subject, kind, None, str(error))
+        if problem := self._lack_of(_prefix(*place), index):
+            return CopyFound(backup_id, subject, kind, None, f"not complete: {problem}")
         return CopyFound(backup_id, subject, kind, index)
+
+    def _lack_of(self, prefix: str, index: Index) -> str | None:
+        """What the store has lost of a copy, by a listing: a bucket's own rules delete, too."""
+        there = {one.key: one.size_bytes for one in self._store.below(prefix.rstrip("/"))}
+        if prefix + index.manifest.name not in there:
+            return "it has no manifest"
+        for stored in (part.stored for part in index.parts):
+            size_bytes = there.get(prefix + stored.name)
+            if size_bytes != stored.size_bytes:
+                what = "is gone" if size_bytes is None else f"has {size_bytes} bytes"
+                return f"{stored.name} {what}"
+        return None
 
     def _delete(self, prefix: str) -> Kept | None:
         """The manifest first: what is left without it is not taken for a copy."""

@@ -300,6 +300,24 @@ def test_a_copy_that_vanished_is_made_again(
     assert len(place.list()) == 1
 
 
+@pytest.mark.parametrize("how", ["gone", "cut"])
+def test_a_copy_that_lost_a_part_is_mended(
+    scene: Scene, published: Published, place: Offsite, bucket: Path, *, how: str
+) -> None:
+    backup = scene.backups.add(published)
+    scene.service.look()
+    part = next((bucket / "shop" / backup.id / "parts").iterdir())
+    content = part.read_bytes()
+    part.unlink() if how == "gone" else part.write_bytes(content[:-1])
+    problem = place.find(backup.id).problem
+    said = "is gone" if how == "gone" else f"has {len(content) - 1} bytes"
+    assert problem == f"not complete: parts/{part.name} {said}"
+    scene.service.prune(apply=True)
+    scene.service.look()
+    assert scene.states() == {backup.id: "verified"}
+    assert part.read_bytes() == content
+
+
 def test_wal_goes_when_no_base_copy_needs_it(
     scene: Scene, publish: Publish, place: Offsite, tmp_path: Path, clock: FakeClock
 ) -> None:
