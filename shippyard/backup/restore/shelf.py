@@ -20,6 +20,7 @@ from shippyard.backup.manifest import (
 )
 from shippyard.backup.model import kind_in
 from shippyard.backup.restore.physical import WalSource
+from shippyard.backup.restore.sources import SeveralSources
 from shippyard.backup.wal.archive import WalArchive
 from shippyard.host.signing import KeyUnusable, key_id_of
 
@@ -153,8 +154,20 @@ class Shelves:
         return self._holders[manifest.id].folder(manifest, scratch)
 
     def wal(self, subject: str) -> WalSource | None:
-        """See `Shelf`."""
-        return next((wal for shelf in self._shelves if (wal := shelf.wal(subject))), None)
+        """See `Shelf`; of each file whoever has it: what is kept here may begin later, or be lost.
+
+        A place that can't be asked is passed over while another has some.
+        """
+        found, failures = [], []
+        for shelf in self._shelves:
+            try:
+                found.append(shelf.wal(subject))
+            except NothingHere as error:
+                failures.append(error)
+        joined = SeveralSources([wal for wal in found if wal])
+        if failures and not joined.segments():
+            raise failures[0]
+        return joined if joined.segments() else None
 
 
 def trusted_by_id(place: Path, key_ids: Collection[str]) -> frozenset[str]:
