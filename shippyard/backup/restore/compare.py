@@ -53,8 +53,11 @@ def content_differences(wanted: Content, found: Content) -> list[str]:
     here = {(table.schema, table.name): table for table in found.tables}
     there = {(table.schema, table.name): table for table in wanted.tables}
     lines = [line for key, table in there.items() for line in _table(table, here.get(key))]
+    # An empty one is no difference: of a standby nobody could read the unlogged tables.
     lines += [
-        f"{schema}.{name}: is not in the backup" for schema, name in here.keys() - there.keys()
+        f"{schema}.{name}: is not in the backup"
+        for schema, name in here.keys() - there.keys()
+        if here[schema, name].rows
     ]
     stands = {(each.schema, each.name): each.last_value for each in found.sequences}
     for each in wanted.sequences:

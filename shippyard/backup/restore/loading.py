@@ -41,6 +41,7 @@ TICK_S = 0.2
 ETA_FROM_S, ETA_FROM_SHARE = 2.0, 0.2
 """Less than that says nothing of how long the rest takes."""
 SIGTERM_STATUS = -signal.SIGTERM
+PASSED_OVER_STATUS = 1
 
 Section = Literal["pre-data", "data", "post-data"]
 
@@ -127,6 +128,8 @@ class _Said:
     """Items of data by the name by which they are said."""
     done: set[int]
     errors: list[str] = field(default_factory=list)
+    is_older: bool = False
+    """The server does not know all that the program sets, which is no error of the restore's."""
     at: int = 0
     rest: bytes = b""
     busy: int | None = None
@@ -139,11 +142,6 @@ class _Said:
             for line in lines:
                 self._take(line)
 
-    @property
-    def hard(self) -> list[str]:
-        """Errors but those that only say that the server is older than the program."""
-        return [error for error in self.errors if not UNKNOWN_THERE.search(error)]
-
     def _take(self, line: bytes) -> None:
         if found := _DONE.search(line):
             self.done.add(int(found.group(1)))
@@ -151,8 +149,19 @@ class _Said:
             # In a pipe one table follows the other.
             self.done |= {self.busy} if self.busy is not None else set()
             self.busy = self.named.get(data.group(1))
-        elif b"error: " in line and len(self.errors) < ERRORS_KEPT:
-            self.errors.append(line.decode(errors="replace"))
+        elif b"error: " in line:
+            self._take_error(line.decode(errors="replace"))
+
+    def excuses(self, status: int) -> bool:
+        """Whether all went well: 1 is what errors end with that were passed over."""
+        return status == 0 or (status == PASSED_OVER_STATUS and self.is_older)
+
+    def _take_error(self, error: str) -> None:
+        # Each job says once what the server does not know: they must not push others out.
+        if UNKNOWN_THERE.search(error):
+            self.is_older = True
+        elif len(self.errors) < ERRORS_KEPT:
+            self.errors.append(error)
 
 
 class _Run:
@@ -200,8 +209,8 @@ class _Run:
                 end_sessions(hands.into)
             if hands.processes.stopping or status == SIGTERM_STATUS:
                 raise RestoreInterrupted("stopped: pg_restore was asked to end")
-            if said.hard or (status and not said.errors):
-                raise RestoreFailed(_first_error(said.hard, status))
+            if said.errors or not said.excuses(status):
+                raise RestoreFailed(_first_error(said.errors, status))
             if said.busy is not None:
                 self.done.add(said.busy)
 

@@ -32,6 +32,11 @@ def test_equal_content_has_no_differences() -> None:
     assert content_differences(WANTED, later) == []
 
 
+def test_an_unlogged_table_that_a_standby_could_not_read_is_no_difference() -> None:
+    unlogged = TableContent("public", "unlogged", 0, "0" * 32)
+    assert content_differences(WANTED, replace(WANTED, tables=(USERS, ORDERS, unlogged))) == []
+
+
 @pytest.mark.parametrize(
     ("found", "said"),
     [
