@@ -69,8 +69,12 @@ class Presence:
         self._beat = beat
         self._read: dict[str, _Read] = {}
 
-    def look(self, also_held: Iterable[str] = ()) -> Looked:
+    def look(
+        self, also_held: Iterable[str] = (), *, usual_bytes: int = DEFAULT_SEGMENT_BYTES
+    ) -> Looked:
         """Look at everything; `also_held` are names on their way into the archive.
+
+        `usual_bytes` is a segment's size before any came.
 
         Raises:
             OSError: the archive can't be looked at.
@@ -86,7 +90,7 @@ class Presence:
             kept = replace(kept, entries={n: e for n, e in kept.entries.items() if n in still})
         read, unread = self._read_content(kept, stats)
         problems = self._problems(kept, stats)
-        size = kept.identity.segment_bytes if kept.identity else DEFAULT_SEGMENT_BYTES
+        size = kept.identity.segment_bytes if kept.identity else usual_bytes
         names = {*stats, *also_held}
         holdings = Holdings(
             segment_bytes=size,

@@ -16,12 +16,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from shippyard.backup.conditions import Tell
 from shippyard.backup.manifest import Manifest
 from shippyard.backup.model import subject_of_cluster
+from shippyard.backup.restore.coverage import segment_bytes
 from shippyard.backup.wal.archive import WalArchive
 from shippyard.backup.wal.arrival import Arrival
 from shippyard.backup.wal.gaps import GapBook, Settled, settle
 from shippyard.backup.wal.guard import SlotGuard
 from shippyard.backup.wal.names import parse_segment
-from shippyard.backup.wal.presence import Looked, Presence
+from shippyard.backup.wal.presence import DEFAULT_SEGMENT_BYTES, Looked, Presence
 from shippyard.backup.wal.report import Trouble, gap_condition
 from shippyard.backup.wal.scan import BasePosition, Gap, ScanReport, is_behind, scan
 from shippyard.backup.wal.server import ask
@@ -246,10 +247,11 @@ class WalWatch:
         return min([have, *stops])
 
     def _scan(self) -> None:
-        looked = self._presence.look(self._arrival.waiting())
+        manifests, now = self._bases(self.subject), self._clock.now()
+        usual = segment_bytes(manifests[0]) if manifests else DEFAULT_SEGMENT_BYTES
+        looked = self._presence.look(self._arrival.waiting(), usual_bytes=usual)
         size = looked.holdings.segment_bytes
-        now = self._clock.now()
-        bases = tuple(positions(self._bases(self.subject), size, now))
+        bases = tuple(positions(manifests, size, now))
         report = scan(looked.holdings, bases)
         settled = self._remember(report.gaps, bases, size, now)
         self.last = Scanned(now, looked, report, settled, bases)

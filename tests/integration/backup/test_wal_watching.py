@@ -4,7 +4,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -183,6 +183,16 @@ def a_base(first: str, finished_at: datetime) -> Manifest:
         verification=Verification("x", finished_at, 1.0),
         wal_first=first,
     )
+
+
+def test_wal_that_never_came_is_missed_whatever_the_size_of_its_segments(post: Post) -> None:
+    first = "0000000100000000000002FF"  # of 1 MB each; there is no such name of 16 MB
+    base = a_base(first, datetime.now(UTC) - timedelta(hours=1))
+    post.bases.append(replace(base, source=replace(base.source, lsn_at_start="0/2FF00028")))
+    post.look()
+    assert post.gauge("wal_gaps") == 1
+    assert post.watch.last is not None
+    assert [gap.names(1 << 20) for gap in post.watch.last.report.gaps] == [[first]]
 
 
 def test_each_kind_of_gap_is_named_mended_or_left_behind(
