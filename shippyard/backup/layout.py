@@ -5,11 +5,13 @@ unmade; `.<kind>.lock` is held by whoever makes one. A subject is a database's n
 Knows nothing of what the files mean.
 """
 
+import contextlib
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from shippyard.backup.lock import shared
 from shippyard.backup.model import Kind, kind_in
 from shippyard.host.files import fsync_path, publish
 
@@ -51,6 +53,16 @@ class Layout:
     def prune_lock(self) -> Path:
         """The file that is locked while backups are deleted."""
         return self.root / ".prune.lock"
+
+    def wal_prune_lock(self) -> Path:
+        """The file that is locked while WAL is deleted."""
+        return self.root / ".wal-prune.lock"
+
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[None]:
+        """Nothing is deleted by retention for the length of a block, backups or WAL."""
+        with shared(self.prune_lock()), shared(self.wal_prune_lock()):
+            yield
 
     def databases(self) -> list[str]:
         """Names of databases that have a folder here, sorted."""

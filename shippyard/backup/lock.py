@@ -51,6 +51,23 @@ def exclusive(path: Path, holder: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
+def shared(path: Path) -> Iterator[None]:
+    """Let nobody hold `path` for the length of a block, beside others who do; waits for a holder.
+
+    Where we may not read the file we do without: there we are guests. Nor do we make one in a
+    folder of another account, which could not hold it then.
+    """
+    with contextlib.ExitStack() as undo:
+        with contextlib.suppress(OSError):
+            is_ours = path.parent.stat().st_uid == os.geteuid()
+            flags = os.O_RDONLY | os.O_CLOEXEC | (os.O_CREAT if is_ours else 0)
+            fd = os.open(path, flags, 0o600)
+            undo.callback(os.close, fd)
+            fcntl.flock(fd, fcntl.LOCK_SH)
+        yield
+
+
+@contextlib.contextmanager
 def in_turn(
     path: Path,
     holder: str,

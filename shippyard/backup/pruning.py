@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from shippyard.backup.catalog import Overtaken
 from shippyard.backup.clockwatch import Clockwatch
 from shippyard.backup.gauges import Gauges
-from shippyard.backup.lock import Busy, exclusive
+from shippyard.backup.lock import UNNAMED, Busy, exclusive
 from shippyard.backup.model import Backup, BackupFailed
 from shippyard.backup.reconcile import finish_deletions
 from shippyard.backup.retention import Decision, select_expired
@@ -85,7 +85,7 @@ class Pruning:
                         catalog.expire(backup)
                 deleted = finish_deletions(catalog, layout)
         except Busy as busy:
-            raise BackupFailed(f"backups are being pruned already ({busy})") from None
+            raise BackupFailed(_busy(str(busy))) from None
         except OSError as error:
             raise BackupFailed(f"can't delete: {one_line(error)}") from None
         finally:
@@ -93,3 +93,9 @@ class Pruning:
         for backup in filter(None, map(catalog.get, deleted)):
             self._gauges.count_deleted(backup.database, backup.kind)
         return deleted
+
+
+def _busy(holder: str) -> str:
+    if holder == UNNAMED:
+        return "a restore reads backups, so nothing is deleted; prune when it is done"
+    return f"backups are being pruned already ({holder})"

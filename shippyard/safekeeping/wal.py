@@ -2,6 +2,8 @@
 
 from datetime import timedelta
 
+from shippyard.backup.layout import Layout
+from shippyard.backup.lock import Busy, exclusive
 from shippyard.backup.model import subject_of_cluster
 from shippyard.backup.offsite.offsite import Offsite
 from shippyard.backup.restore.physical import WalSource
@@ -35,13 +37,20 @@ class KeptWal:
 
     def prune(self, frozen: str | None) -> str:
         """Delete WAL that no base backup needs, nor one that may come back."""
-        gone, settings = 0, self._ground.config.backup
+        lock = Layout(self._ground.config.backup.dir).wal_prune_lock()
+        try:
+            with exclusive(lock, "pruning WAL"):
+                gone = sum(self._prune(watch, frozen) for watch in self.watches)
+        except Busy:
+            return "deleted no WAL: a restore reads it"
+        return f"deleted {gone} WAL files"
+
+    def _prune(self, watch: WalWatch, frozen: str | None) -> int:
+        settings = self._ground.config.backup
         days = keep_for(settings.keep, settings.keep_by_kind, "base").days
         since = self._ground.clock.now() - timedelta(days=days)
-        for watch in self.watches:
-            bases = self._bases.that_may_need(watch.subject, since=since)
-            gone += len(prune_wal(watch.archive, bases, frozen=frozen, apply=True))
-        return f"deleted {gone} WAL files"
+        bases = self._bases.that_may_need(watch.subject, since=since)
+        return len(prune_wal(watch.archive, bases, frozen=frozen, apply=True))
 
     def _add(
         self, ground: Ground, offsite: Offsite | None, cluster: str, settings: ClusterBackup

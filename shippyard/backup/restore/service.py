@@ -117,6 +117,12 @@ class Restores:
             RestoreRefusedHere: something stands against it; nothing was changed.
             RestoreInterrupted, RestoreFailed: it did not succeed; says what is left.
         """
+        with self._means.shelf.reading():
+            return self._run(wanted, place, asked_by, progress, watch_s)
+
+    def _run(
+        self, wanted: Wanted, place: Place, asked_by: str, progress: Progress, watch_s: float
+    ) -> Report:
         assessment = self.assess(wanted, place)
         if assessment.refusals or assessment.chosen is None:
             raise RestoreRefusedHere("; ".join(assessment.refusals), assessment)

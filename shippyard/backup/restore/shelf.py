@@ -4,7 +4,8 @@ Needs no catalog and no daemon. Whom to believe is given; a manifest signed by s
 listed apart, with the key that signed it, and is never restored.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -76,6 +77,10 @@ class Shelf(Protocol):
         """The WAL that is kept of a cluster; None when there is none."""
         ...
 
+    def reading(self) -> AbstractContextManager[None]:
+        """While it is entered, retention on this machine deletes nothing here."""
+        ...
+
 
 class FolderShelf:
     """Backups in a folder of this machine: a whole tree, one subject's part of it, or just one."""
@@ -113,6 +118,10 @@ class FolderShelf:
         """See `Shelf`."""
         archive = WalArchive(self._root, subject)
         return archive if archive.folder.is_dir() else None
+
+    def reading(self) -> AbstractContextManager[None]:
+        """See `Shelf`."""
+        return Layout(self._root).reading()
 
     def _read(self, folder: Path) -> Manifest | Unusable:
         try:
@@ -168,6 +177,14 @@ class Shelves:
         if failures and not joined.segments():
             raise failures[0]
         return joined if joined.segments() else None
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """See `Shelf`."""
+        with ExitStack() as stack:
+            for shelf in self._shelves:
+                stack.enter_context(shelf.reading())
+            yield
 
 
 def trusted_by_id(place: Path, key_ids: Collection[str]) -> frozenset[str]:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 from shippyard.backup.catalog import Catalog
 from shippyard.backup.layout import Layout
-from shippyard.backup.lock import exclusive
+from shippyard.backup.lock import Busy, exclusive
 from shippyard.backup.manifest import Manifest
 from shippyard.backup.model import Backup, BackupFailed, new_id
 from shippyard.postgres.target import Target
@@ -263,6 +263,17 @@ def test_a_released_backup_that_was_not_recorded_is_taken_in_released(
     yard.service.release("shop", held_by="run-1")
     assert yard.service.recover().adopted == (unrecorded.id,)
     assert yard.service.find(unrecorded.id).held_by is None
+
+
+def test_nothing_is_deleted_while_a_restore_reads(aged: tuple[Yard, list[str]]) -> None:
+    yard, ids = aged
+    layout = Layout(yard.root)
+    with layout.reading(), layout.reading():
+        with pytest.raises(BackupFailed, match="a restore reads backups"):
+            yard.service.prune(apply=True)
+        with pytest.raises(Busy), exclusive(layout.wal_prune_lock(), "pruning WAL"):
+            pass
+    assert sorted(yard.service.prune(apply=True).deleted) == ids[:2]
 
 
 def test_two_prunes_at_once_are_one(aged: tuple[Yard, list[str]]) -> None:

@@ -1,5 +1,6 @@
 """The whole course: assessed, refused by name, restored, compared, handed back, remembered."""
 
+import contextlib
 import shutil
 import tempfile
 import threading
@@ -14,6 +15,8 @@ import pytest
 from click.testing import CliRunner
 
 from shippyard.backup.conditions import Condition
+from shippyard.backup.layout import Layout
+from shippyard.backup.lock import Busy, exclusive
 from shippyard.backup.offsite.offsite import open_offsite
 from shippyard.backup.restore import methods
 from shippyard.backup.restore.archive import RestoreFailed
@@ -156,6 +159,22 @@ def test_assessed_restored_compared_and_handed_back(yard: Yard, elsewhere: str) 
     assert f"-d {elsewhere}" in report["reach"]
     assert any("RENAME TO" in command for command in report["commands"])
     assert yard.count(elsewhere, "users") == 70
+
+
+def test_retention_waits_while_it_runs(yard: Yard, elsewhere: str) -> None:
+    lock = Layout(yard.config.backup.dir).prune_lock()
+    held: list[str] = []
+
+    def try_to_prune(said: Condition) -> None:
+        with contextlib.suppress(Busy), exclusive(lock, "pruning"):
+            return
+        held.append(said.rule)
+
+    yard.restores._tell = try_to_prune
+    yard.ask("restore.run", of="shop", dbname=elsewhere, confirm=elsewhere)
+    assert held == [RULE, RULE]
+    with exclusive(lock, "pruning"):
+        pass
 
 
 def test_on_call_is_told_that_it_runs_and_that_it_ended(yard: Yard, elsewhere: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from shippyard.backup.layout import FolderGone, Layout
-from shippyard.backup.lock import Busy, exclusive
+from shippyard.backup.lock import Busy, exclusive, shared
 
 DUMP = "20260304T050607Z-dump-1a2b3c"
 SCHEMA = "20260304T050607Z-schema-1a2b3c"
@@ -78,3 +78,20 @@ def test_the_second_one_is_told_who_holds_the_lock(tmp_path: Path) -> None:
                 pytest.fail("two hold the lock")
     with exclusive(tmp_path / "lock", SCHEMA):
         assert (tmp_path / "lock").read_text().startswith(SCHEMA)
+
+
+def test_readers_keep_a_holder_out_together(tmp_path: Path) -> None:
+    lock = tmp_path / "lock"
+    with shared(lock), shared(lock):
+        with pytest.raises(Busy), exclusive(lock, "me"):
+            pass
+    with exclusive(lock, "me"):
+        pass
+
+
+def test_a_guest_makes_no_lock_that_its_owner_could_not_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 1)
+    with shared(tmp_path / "lock"), shared(tmp_path / "nowhere" / "lock"):
+        assert list(tmp_path.iterdir()) == []

@@ -1,6 +1,7 @@
 """WAL of several places: what one lacks comes from another, and of the unfinished the most."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,9 @@ class Source:
 
 class Away:
     """A shelf off the machine."""
+
+    def reading(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def __init__(self, source: WalSource | None) -> None:
         self.source = source
