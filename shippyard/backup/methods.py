@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from shippyard.backup.model import Backup, BackupFailed, Kind
+from shippyard.backup.model import Backup, BackupFailed, BackupUnknown, Kind
 from shippyard.backup.service import BackupService
 from shippyard.control.method import Call, Document, Method, MethodError
 
@@ -100,13 +100,13 @@ class _Answers:
         }
 
     def hold(self, call: Call) -> Document:
-        """Keep one from retention."""
+        """Keep one from retention, in the name of whoever asks."""
         why = call.params.get("why")
         if not isinstance(why, str) or not why.strip():
             raise MethodError("usage", "say why, so that somebody can release it one day")
         backup = self._find(call.params)
         with _failing():
-            return document(self._service.hold(backup.id, f"{why} ({call.peer.user})"))
+            return document(self._service.hold(backup.id, f"{call.peer.user}: {why}"))
 
     def release(self, call: Call) -> Document:
         """Let one go that was held."""
@@ -133,7 +133,7 @@ class _Answers:
         backup_id = params.get("id")
         try:
             return self._service.find(str(backup_id))
-        except BackupFailed as error:
+        except BackupUnknown as error:
             raise MethodError("usage", str(error)) from None
 
 

@@ -79,15 +79,19 @@ class BackupFailed(Exception):
     """A backup, or work on one, did not succeed; the message is one line without secrets."""
 
 
+class BackupUnknown(BackupFailed):
+    """No backup has the id that was given; the message says where those that there are stand."""
+
+
 @dataclass(frozen=True)
 class Backup:
     """One attempt at a backup, and what became of it.
 
     `database` is its subject: a database by its name in config, or `@cluster` for a base backup.
     `started_at` is before the snapshot that it holds. `error` says why it does not count.
-    `held_by` names the migration run that must be able to come back to it, or is `operator: ` and
-    why. `parent` is the base backup that an incremental one needs. `replicated_at` is when a copy
-    off the machine was verified, `drilled_at` when a restore last proved it.
+    `held_by` names the migration run that must be able to come back to it, or is `operator: `, who
+    asked and why. `parent` is the base backup that an incremental one needs. `replicated_at` is
+    when a copy off the machine was verified, `drilled_at` when a restore last proved it.
     """
 
     id: str

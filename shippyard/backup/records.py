@@ -6,7 +6,7 @@ from typing import Any
 from shippyard.backup.catalog import Catalog
 from shippyard.backup.layout import Layout
 from shippyard.backup.manifest import Manifest, ManifestUnusable
-from shippyard.backup.model import Backup, BackupFailed
+from shippyard.backup.model import Backup, BackupFailed, BackupUnknown
 from shippyard.backup.seal import Seal
 
 CHAIN_MAX = 1000
@@ -28,11 +28,11 @@ class Records:
         """The backup with this id.
 
         Raises:
-            BackupFailed: there is none.
+            BackupUnknown: there is none.
         """
         backup = self._catalog.get(backup_id)
         if backup is None:
-            raise BackupFailed(f"no backup {backup_id}; see `shippyard ctl backup list --all`")
+            raise BackupUnknown(f"no backup {backup_id}; see `shippyard ctl backup list --all`")
         return backup
 
     def manifest(self, backup_id: str) -> dict[str, Any] | None:

@@ -27,7 +27,7 @@ EXIT_CODES_HELP = """\b
 Exit codes:
   0  ok
   1  failed
-  2  usage or configuration
+  2  usage or configuration, or an id that is not there
   3  a gate blocked it
   4  the daemon is unreachable
   5  not permitted

@@ -78,6 +78,7 @@ def restore(place: str, **given: Any) -> None:
       shippyard restore --from /var/backups/shippyard --of shop --table public.users --yes
       shippyard restore --from s3://acme/db --data-dir /srv/pg --at 2026-03-04T05:06:07Z
     """
+    from shippyard.backup.model import BackupUnknown
     from shippyard.backup.restore.archive import (
         RestoreBlocked,
         RestoreFailed,
@@ -97,7 +98,7 @@ def restore(place: str, **given: Any) -> None:
             for note in tools.notes:
                 click.echo(f"note: {note}", err=True)
             _restore(tools, given)
-    except (CannotRestore, RequestInvalid, KeyUnusable) as error:
+    except (CannotRestore, RequestInvalid, KeyUnusable, BackupUnknown) as error:
         raise Problem(str(error), ExitCode.USAGE) from None
     except (RestoreRefusedHere, RestoreBlocked) as error:
         raise Problem(str(error), ExitCode.BLOCKED) from None

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from shippyard.backup.drill.model import Drill, DrillRefused
 from shippyard.backup.drill.service import Drills
-from shippyard.backup.model import KINDS, Kind, kinds_of
+from shippyard.backup.model import KINDS, BackupUnknown, Kind, kinds_of
 from shippyard.control.method import Call, Document, Method, MethodError
 
 LISTED_MAX = 200
@@ -43,6 +43,8 @@ class _Answers:
                     older=older,
                     progress=call.stream.progress,
                 )
+            except BackupUnknown as error:
+                raise MethodError("usage", str(error)) from None
             except DrillRefused as error:
                 raise MethodError("failed", str(error), _documents(done)) from None
             done.append(drill)

@@ -104,6 +104,7 @@ class Drills:
         """Drill the newest backup of a kind, a given one, or an older one by chance.
 
         Raises:
+            BackupUnknown: no backup has the id that was given.
             DrillRefused: there is none, or a drill runs already.
         """
         if not self._one.acquire(blocking=False):
@@ -214,10 +215,7 @@ class Drills:
         return chosen
 
     def _given(self, backup_id: str) -> Backup:
-        try:
-            backup = self._backups.find(backup_id)
-        except BackupFailed as error:
-            raise DrillRefused(str(error)) from None
+        backup = self._backups.find(backup_id)
         if not backup.counts:
             raise DrillRefused(f"{backup_id} is {backup.state}: only published ones are drilled")
         return backup

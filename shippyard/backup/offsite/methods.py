@@ -4,10 +4,10 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
-from shippyard.backup.model import BackupFailed
+from shippyard.backup.model import BackupFailed, BackupUnknown
 from shippyard.backup.offsite.copies import CopyRecord
 from shippyard.backup.offsite.objects import OffsiteFailed
-from shippyard.backup.offsite.offsite import CopyFound
+from shippyard.backup.offsite.offsite import CopyFound, NoSuchCopy
 from shippyard.backup.offsite.service import OffsiteCopies
 from shippyard.control.method import Call, Document, Method, MethodError
 
@@ -41,6 +41,8 @@ class _Answers:
             return answer
         try:
             return answer | {"store": _shown(service.offsite.find(str(backup_id)))}
+        except NoSuchCopy as error:
+            raise MethodError("usage", str(error)) from None
         except OffsiteFailed as error:
             raise MethodError("failed", str(error), answer) from None
 
@@ -48,6 +50,8 @@ class _Answers:
         """Copy one backup now, or read its copy again and mend it."""
         try:
             copy = self._service().replicate(str(call.params.get("id")), call.stream.progress)
+        except BackupUnknown as error:
+            raise MethodError("usage", str(error)) from None
         except BackupFailed as error:
             raise MethodError("failed", str(error)) from None
         return {name: _plain(value) for name, value in asdict(copy).items()}

@@ -29,6 +29,10 @@ from shippyard.host.clock import Clock
 PROVEN_AGAIN = timedelta(days=1)
 
 
+class NoSuchCopy(OffsiteFailed):
+    """The place has no copy of that backup."""
+
+
 @dataclass(frozen=True)
 class Copy:
     """A copy that was read back, part by part. `sent_bytes` is what went over the line for it."""
@@ -130,7 +134,8 @@ class Offsite:
         """The copy of one backup.
 
         Raises:
-            OffsiteFailed: there is none, or the store could not be asked.
+            NoSuchCopy: there is none.
+            OffsiteFailed: the store could not be asked.
         """
         return self._look_at(self._place_of(backup_id))
 
@@ -243,7 +248,7 @@ class Offsite:
         for subject, found in self._places():
             if found == backup_id:
                 return subject, found
-        raise OffsiteFailed(
+        raise NoSuchCopy(
             f"{self.place} has no copy of {backup_id}; see `shippyard ctl backup copies`",
             lasting=True,
         )

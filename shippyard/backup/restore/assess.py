@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from shippyard.backup.manifest import Manifest
-from shippyard.backup.model import LOGICAL, Kind
+from shippyard.backup.model import LOGICAL, BackupUnknown, Kind
 from shippyard.backup.restore.contents import Selection
 from shippyard.backup.restore.coverage import Coverage
 from shippyard.backup.restore.point import (
@@ -29,6 +29,8 @@ Way = Literal["dump", "files"]
 DUMP_GROWS = 8
 FILES_GROW = 5
 """How much larger than its compressed backup a database is taken to be; data differ."""
+
+LISTS = "`shippyard ctl backup list` or `shippyard restore --from DIR --list` says what there is"
 
 
 @dataclass(frozen=True)
@@ -88,17 +90,17 @@ class Assessment:
     free_bytes: int | None = None
 
 
-def subject_for(wanted: Wanted, backups: Sequence[Manifest]) -> str:
+def subject_for(
+    wanted: Wanted, backups: Sequence[Manifest], unusable: Sequence[Unusable] = ()
+) -> str:
     """Whose backups are meant: the one asked for, or the only one there is.
 
     Raises:
+        BackupUnknown: no backup here has the id that is asked for.
         PointUnreachable: there is none, or several.
     """
     if wanted.backup_id:
-        named = [m.database for m in backups if m.id == wanted.backup_id]
-        if not named:
-            raise PointUnreachable(f"there is no backup {wanted.backup_id} here; see --list")
-        return named[0]
+        return _holder_of(wanted.backup_id, backups, unusable)
     kinds = ("base",) if wanted.way == "files" else LOGICAL
     subjects = sorted({m.database for m in backups if m.kind in kinds})
     if wanted.subject in subjects:
@@ -110,8 +112,18 @@ def subject_for(wanted: Wanted, backups: Sequence[Manifest]) -> str:
     if wanted.subject:
         raise PointUnreachable(f"there is no {what} of {wanted.subject} here; there is: {said}")
     if not subjects:
-        raise PointUnreachable(f"there is no {what} here that can be restored; see --list")
-    raise PointUnreachable(f"there are {what}s of {said}; say which with --of")
+        raise PointUnreachable(f"there is no {what} here that can be restored; {LISTS}")
+    raise PointUnreachable(
+        f"there are {what}s of {said}; say whose (--of NAME, or after `ctl restore run`)"
+    )
+
+
+def _holder_of(backup_id: str, backups: Sequence[Manifest], unusable: Sequence[Unusable]) -> str:
+    if named := [m.database for m in backups if m.id == backup_id]:
+        return named[0]
+    if spoilt := [each.why for each in unusable if each.id == backup_id]:
+        raise PointUnreachable(f"{backup_id} is here and can't be restored: {spoilt[0]}")
+    raise BackupUnknown(f"there is no backup {backup_id} here; {LISTS}")
 
 
 def choose_dump(dumps: Sequence[Manifest], wanted: Wanted) -> Manifest:
@@ -134,7 +146,7 @@ def choose_dump(dumps: Sequence[Manifest], wanted: Wanted) -> Manifest:
             )
         fit = [dump for dump in fit if dump.started_at <= moment]
     if not fit:
-        raise PointUnreachable(f"there is no {kind} of it here; see --list")
+        raise PointUnreachable(f"there is no {kind} of it here; {LISTS}")
     return fit[-1]
 
 

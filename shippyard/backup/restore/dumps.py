@@ -94,7 +94,7 @@ class IntoDatabase:
     def _choose(self, wanted: Wanted, shelved: Shelved) -> Situation:
         means, now = self._means, self._means.clock.now()
         try:
-            subject = subject_for(wanted, shelved.manifests)
+            subject = subject_for(wanted, shelved.manifests, shelved.unusable)
             mine = shelved.of(subject, LOGICAL)
             chosen = _chosen(mine, wanted)
         except PointUnreachable as error:
@@ -163,10 +163,11 @@ def name_before(wanted: Wanted, shelved: Shelved) -> str:
     """What the database was called whose dump would be restored.
 
     Raises:
+        BackupUnknown: no backup has the id that is asked for.
         RestoreFailed: no dump would be.
     """
     try:
-        subject = subject_for(wanted, shelved.manifests)
+        subject = subject_for(wanted, shelved.manifests, shelved.unusable)
         return _chosen(shelved.of(subject, LOGICAL), wanted).source.dbname
     except PointUnreachable as error:
         raise RestoreFailed(f"{error}{strangers(shelved)}") from None

@@ -141,7 +141,7 @@ class IntoFolder:
         return self._watched is None or writes(self._watched)
 
     def _choose(self, wanted: Wanted, shelved: Shelved, seen: Situation) -> Situation:
-        subject = subject_for(wanted, shelved.manifests)
+        subject = subject_for(wanted, shelved.manifests, shelved.unusable)
         bases = shelved.of(subject, ("base",))
         named = [base for base in bases if base.id == wanted.backup_id]
         source = self._wal(subject, (named or bases)[-1]) if bases else None

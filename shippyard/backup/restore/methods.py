@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from shippyard.backup.model import BackupUnknown
 from shippyard.backup.restore.archive import RestoreBlocked, RestoreFailed
 from shippyard.backup.restore.assess import Wanted
 from shippyard.backup.restore.course import Place
@@ -60,6 +61,8 @@ class _Answers:
         wanted, place = self._asked(call.params)
         try:
             return assessment_document(self._restores.assess(wanted, place))
+        except BackupUnknown as error:
+            raise MethodError("usage", str(error)) from None
         except RestoreFailed as error:
             raise MethodError("failed", str(error)) from None
 
@@ -72,6 +75,8 @@ class _Answers:
             report = self._restores.run(
                 wanted, place, asked_by=call.peer.user, progress=call.stream.progress
             )
+        except BackupUnknown as error:
+            raise MethodError("usage", str(error)) from None
         except RestoreRefusedHere as refused:
             raise MethodError(
                 "blocked", str(refused), assessment_document(refused.assessment)

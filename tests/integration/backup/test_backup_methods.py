@@ -174,9 +174,9 @@ def test_jobs_have_the_names_and_lines_of_the_configuration(
 def test_a_held_backup_says_who_holds_it_until_it_is_released(ask: Ask) -> None:
     taken = ask("backup.run", database="shop", kind="schema")["backups"][0]
     held = ask("backup.hold", id=taken["id"], why="audit of 2025")
-    assert held["held_by"] == "operator: audit of 2025"
+    assert held["held_by"] == "operator: root: audit of 2025"
     assert ask("backup.list")["backups"][0] == held
-    with pytest.raises(MethodError, match="held already, by operator: audit"):
+    with pytest.raises(MethodError, match="held already, by operator: root: audit"):
         ask("backup.hold", id=taken["id"], why="another")
     assert ask("backup.release", id=taken["id"]) == taken
     with pytest.raises(MethodError, match="held by nobody"):

@@ -158,8 +158,9 @@ def test_the_methods(ground: Yard) -> None:
         ({"backup": "20260101T000000Z-dump-000000"}, "no backup"),
         ({"backup": "x", "older": True}, "not both"),
     ):
-        with pytest.raises(MethodError, match=word):
+        with pytest.raises(MethodError, match=word) as refused:
             ask("drill.run", **params)
+        assert refused.value.code == "usage"
     with pytest.raises(MethodError, match="no drill"):
         ask("drill.show", id="x")
 

@@ -427,8 +427,9 @@ class TestMethods:
         backup = scene.backups.add(published)
         with pytest.raises(MethodError, match="no backup nothing"):
             ask("backup.replicate", id="nothing")
-        with pytest.raises(MethodError, match="has no copy of"):
+        with pytest.raises(MethodError, match="has no copy of") as refused:
             ask("backup.copies", id=backup.id)
+        assert refused.value.code == "usage"
         bucket.rmdir()
         with pytest.raises(MethodError, match="is it mounted"):
             ask("backup.replicate", id=backup.id)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from shippyard.backup.manifest import FileEntry, Made, Manifest, Source, Verification
+from shippyard.backup.model import BackupUnknown
 from shippyard.backup.restore.assess import (
     Situation,
     Wanted,
@@ -82,15 +83,22 @@ def test_the_only_subject_need_not_be_named() -> None:
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
-        (Wanted("dump", "x"), "say which with --of"),
+        (Wanted("dump", "x"), "say whose"),
         (Wanted("dump", "x", "bank"), "no dump of bank here; there is: shop, store"),
         (Wanted("files", "/x"), "no base backup here"),
-        (Wanted("dump", "x", backup_id="nope"), "no backup nope"),
     ],
 )
 def test_a_subject_that_is_not_clear_is_asked_for(wanted: Wanted, said: str) -> None:
     with pytest.raises(PointUnreachable, match=said):
         subject_for(wanted, [*DUMPS, a_backup(1, of="store")])
+
+
+def test_an_id_that_is_not_there_is_told_from_one_that_can_not_be_restored() -> None:
+    wanted = Wanted("dump", "x", backup_id="nope")
+    with pytest.raises(BackupUnknown, match="no backup nope here; `shippyard ctl backup list`"):
+        subject_for(wanted, DUMPS)
+    with pytest.raises(PointUnreachable, match="nope is here and can't be restored: its key"):
+        subject_for(wanted, DUMPS, [Unusable("shop", "nope", "its key is lost")])
 
 
 def test_loss_time_disk_and_steps_are_said() -> None:
