@@ -16,6 +16,7 @@ from shippyard.host.process import Processes, ProcessTimedOut
 from shippyard.postgres.session import QueryFailed, Unreachable, one_line, session
 from shippyard.postgres.target import Target
 from shippyard.postgres.tools import Tools
+from shippyard.postgres.writing import quoted_name
 
 Progress = Callable[[Mapping[str, Any]], None]
 """Told the phase, and in `message` how far it is, at most about five times a second."""
@@ -24,12 +25,14 @@ APPLICATION = "shippyard:restore"
 LIST_TIMEOUT_S = 600.0
 REASON_CHARS = 400
 
-AS_SUPERUSER = "restore as a superuser: sudo -u postgres shippyard restore --from FOLDER"
+RIGHTS = (
+    "must be superuser",
+    "must be able to SET ROLE",
+    "must be member of role",
+    "permission denied",
+)
+"""What a server says when the role that restores may not do what the dump asks for."""
 REMEDIES = {
-    "must be superuser": AS_SUPERUSER,
-    "must be able to SET ROLE": AS_SUPERUSER,
-    "must be member of role": AS_SUPERUSER,
-    "permission denied": AS_SUPERUSER,
     "does not exist": "is something that it needs missing on this server?",
     "No space left": "free some disk on the server, then begin again",
 }
@@ -123,8 +126,19 @@ def run_script(hands: Hands, script: Path, timeout_s: float) -> None:
     _run(hands, argv, timeout_s)
 
 
-def with_remedy(reason: str) -> str:
-    """What the server said, and what mends it where that is known."""
+def as_superuser(role: str) -> str:
+    """What lets a role restore what only a superuser may, whichever command was typed."""
+    name = quoted_name(role)
+    return (
+        f"as a superuser run: ALTER ROLE {name} SUPERUSER; then restore again, "
+        f"and afterwards: ALTER ROLE {name} NOSUPERUSER"
+    )
+
+
+def with_remedy(reason: str, role: str) -> str:
+    """What the server said to the role that restores, and what mends it where that is known."""
+    if any(symptom in reason for symptom in RIGHTS):
+        return f"{reason}; {as_superuser(role)}"
     for symptom, remedy in REMEDIES.items():
         if symptom in reason:
             return f"{reason}; {remedy}"
@@ -139,7 +153,8 @@ def _run(hands: Hands, argv: list[str], timeout_s: float) -> None:
     except ProcessTimedOut:
         raise RestoreFailed(f"{program} was ended after {timeout_s:g} s") from None
     if done.returncode:
-        raise RestoreFailed(with_remedy(one_line(Exception(done.reason()))[:REASON_CHARS]))
+        said = one_line(Exception(done.reason()))[:REASON_CHARS]
+        raise RestoreFailed(with_remedy(said, hands.into.user))
 
 
 def _pattern(schema: str) -> str:

@@ -6,7 +6,13 @@ from pathlib import Path
 
 from shippyard.backup.manifest import Manifest, TableContent
 from shippyard.backup.model import LOGICAL
-from shippyard.backup.restore.archive import Progress, RestoreFailed, server_major
+from shippyard.backup.restore.archive import (
+    Hands,
+    Progress,
+    RestoreBlocked,
+    RestoreFailed,
+    server_major,
+)
 from shippyard.backup.restore.assess import (
     Assessment,
     Situation,
@@ -18,13 +24,14 @@ from shippyard.backup.restore.compare import compare_content, compare_environmen
 from shippyard.backup.restore.contents import Selection
 from shippyard.backup.restore.course import Done, Means
 from shippyard.backup.restore.handback import Handback, after_dump, after_part, look_after
-from shippyard.backup.restore.logical import Restored, restore_dump, tools_to_restore
+from shippyard.backup.restore.logical import Restored, restore_dump
 from shippyard.backup.restore.place import Found, look_at, maintenance_of, refuse_taken
 from shippyard.backup.restore.point import PointUnreachable
 from shippyard.backup.restore.shelf import Shelved, strangers
+from shippyard.backup.restore.soundness import refuse_absent, tools_to_restore
 from shippyard.postgres.session import QueryFailed, Unreachable, session
 from shippyard.postgres.target import Target
-from shippyard.postgres.tools import ToolsMissing
+from shippyard.postgres.tools import Tools, ToolsMissing
 from shippyard.postgres.writing import writing_session
 
 # Only a server that writes gives a transaction an id.
@@ -56,6 +63,8 @@ class IntoDatabase:
             found = look_at(self._into)
             seen = replace(seen, target_state=_said(self._into, found), free_bytes=self._free())
             refuse_taken(self._into, found, wanted.only)
+            if seen.chosen:
+                self._refuse_unfit(seen.chosen, wanted.only)
         except RestoreFailed as refused:
             return replace(seen, in_the_way=str(refused))
         except (Unreachable, QueryFailed) as error:
@@ -104,15 +113,29 @@ class IntoDatabase:
         seen = Situation(now, mine, shelved.unusable, chosen=chosen)
         return replace(seen, forecast_s=None if wanted.only else means.forecast(chosen))
 
-    def _restore(
-        self, folder: Path, chosen: Manifest, only: Selection | None, progress: Progress
-    ) -> Restored:
+    def _refuse_unfit(self, chosen: Manifest, only: Selection | None) -> None:
+        """Nothing, when the programs for it are here, and the part is in it as far as is known.
+
+        What is off the machine is looked into when it was fetched, before anything is changed.
+        """
+        means, tools = self._means, self._tools(chosen)
+        folder = means.shelf.at_hand(chosen) if only else None
+        if only and folder:
+            hands = Hands(means.processes, tools, self._into, means.clock)
+            refuse_absent(hands, folder, chosen, only, means.scratch)
+
+    def _tools(self, chosen: Manifest) -> Tools:
         means = self._means
         try:
             major = server_major(maintenance_of(self._into))
-            tools = tools_to_restore(means.processes, chosen, major, means.tools_dirs)
+            return tools_to_restore(means.processes, chosen, major, means.tools_dirs)
         except ToolsMissing as error:
-            raise RestoreFailed(str(error)) from None
+            raise RestoreBlocked(str(error)) from None
+
+    def _restore(
+        self, folder: Path, chosen: Manifest, only: Selection | None, progress: Progress
+    ) -> Restored:
+        means, tools = self._means, self._tools(chosen)
         return restore_dump(
             folder,
             chosen,

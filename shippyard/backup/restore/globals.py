@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
 from shippyard.backup.manifest import Environment
-from shippyard.backup.restore.archive import AS_SUPERUSER
+from shippyard.backup.restore.archive import as_superuser
 from shippyard.postgres.session import QueryFailed, session
 from shippyard.postgres.target import Target
 from shippyard.postgres.writing import quoted_name, quoted_text, writing_session
@@ -29,7 +29,7 @@ _TOKEN = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|--[^\n]*|;|[^'";-]+|.""", 
 
 
 class GlobalsFailed(Exception):
-    """A missing role could not be made; the message says as whom to try."""
+    """A missing role could not be made; the message says what lets us make it."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,9 @@ def _run(plan: GlobalsPlan, into: Target) -> tuple[str, ...]:
                 opened.query(statement, timeout_s=STATEMENT_TIMEOUT_S)
             except QueryFailed as error:
                 if statement.startswith("CREATE ROLE"):
-                    raise GlobalsFailed(f"{statement}: {error}; {AS_SUPERUSER}") from None
+                    raise GlobalsFailed(
+                        f"{statement}: {error}; {as_superuser(into.user)}"
+                    ) from None
                 notes.append(f"not applied: {statement} ({error})")
     return tuple(notes)
 

@@ -202,7 +202,7 @@ class _Run:
             except ProcessTimedOut:
                 raise RestoreFailed(
                     f"pg_restore was ended after {self._task.timeout_s:g} s; "
-                    "give it longer with --timeout"
+                    "give it longer: --timeout, or backup.timeout_s for the daemon"
                 ) from None
             finally:
                 # A program that is gone leaves the index it was building to its session.
@@ -210,7 +210,7 @@ class _Run:
             if hands.processes.stopping or status == SIGTERM_STATUS:
                 raise RestoreInterrupted("stopped: pg_restore was asked to end")
             if said.errors or not said.excuses(status):
-                raise RestoreFailed(_first_error(said.errors, status))
+                raise RestoreFailed(_first_error(said.errors, status, hands.into.user))
             if said.busy is not None:
                 self.done.add(said.busy)
 
@@ -313,8 +313,8 @@ def _is_listed(hands: Hands, head: Path) -> bool:
     return hands.processes.run(argv, timeout_s=LIST_TIMEOUT_S).returncode == 0
 
 
-def _first_error(errors: list[str], status: int) -> str:
+def _first_error(errors: list[str], status: int, role: str) -> str:
     if not errors:
         return f"pg_restore ended with status {status}"
     text = errors[0].split("error: ", 1)[1]
-    return with_remedy(one_line(Exception(text))[:REASON_CHARS])
+    return with_remedy(one_line(Exception(text))[:REASON_CHARS], role)

@@ -5,7 +5,7 @@ The manifest itself comes from `Seal`, which is what makes its hashes worth comp
 """
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,14 +16,12 @@ from shippyard.backup.restore import archive
 from shippyard.backup.restore.archive import (
     Hands,
     Progress,
-    RestoreBlocked,
     RestoreFailed,
     RestoreInterrupted,
 )
 from shippyard.backup.restore.contents import (
     Chosen,
     Item,
-    NotInArchive,
     Selection,
     choose,
     weights,
@@ -45,16 +43,15 @@ from shippyard.backup.restore.place import (
     only_restore_into,
     refuse_taken,
 )
+from shippyard.backup.restore.soundness import artifact_of, check_files, refuse_absent
 from shippyard.host.clock import Clock, SystemClock
-from shippyard.host.files import sha256_of
 from shippyard.host.process import Processes, ProcessesStopped
 from shippyard.postgres.session import QueryFailed, Unreachable, one_line
 from shippyard.postgres.target import Target
-from shippyard.postgres.tools import Tools, ToolsMissing, installed_tools
+from shippyard.postgres.tools import Tools
 from shippyard.postgres.writing import quoted_name, writing_session
 
 GLOBALS = ("globals.sql", "globals.sql.zst")
-TOC = "toc.dat"
 SCRIPT = "schema.sql"
 FAILURES = (RestoreFailed, Undecodable, GlobalsFailed, QueryFailed, Unreachable, OSError)
 RENAME_TIMEOUT_S = 30.0
@@ -69,28 +66,6 @@ class Restored:
     elapsed_s: float
     made_database: bool
     notes: tuple[str, ...] = ()
-
-
-def tools_to_restore(
-    processes: Processes, manifest: Manifest, major: int, extra_dirs: Sequence[Path] = ()
-) -> Tools:
-    """The programs for a dump and a server of this major: the server's own where they can.
-
-    pg_restore reads what its own major or an older one wrote.
-
-    Raises:
-        ToolsMissing: none here can read the dump.
-    """
-    made = manifest.made.tool_major
-    installed = installed_tools(processes, extra_dirs, program="pg_restore")
-    fit = [tools for tools in installed if tools.major >= made]
-    if not fit:
-        have = ", ".join(str(tools.major) for tools in installed) or "none"
-        raise ToolsMissing(
-            f"{manifest.id} was made by pg_dump {made} and no pg_restore here can read it "
-            f"(found: {have}); install postgresql-client-{max(made, major)}"
-        )
-    return min(fit, key=lambda tools: (tools.major != major, tools.major < major, tools.major))
 
 
 def restore_dump(
@@ -129,25 +104,6 @@ def restore_dump(
     return Restored(into.dbname, objects, clock.monotonic() - began, work.made, tuple(work.notes))
 
 
-def check_files(folder: Path, manifest: Manifest, progress: Progress = lambda _: None) -> None:
-    """Read every file of the backup again and compare it with the manifest.
-
-    Raises:
-        RestoreFailed: one is gone, or is not what was published.
-    """
-    done = 0
-    for entry in manifest.files:
-        fields = {"size_bytes": done, "expected_bytes": manifest.size_bytes}
-        progress({"phase": "checking", "message": entry.name, **fields})
-        try:
-            same = sha256_of(folder / entry.name) == entry.sha256
-        except OSError as error:
-            raise RestoreFailed(_unfit(manifest, f"{entry.name}: {error.strerror}")) from None
-        if not same:
-            raise RestoreFailed(_unfit(manifest, f"{entry.name} differs from its manifest"))
-        done += entry.size_bytes
-
-
 @dataclass
 class _Work:
     """One restore, from the first look to the last statement."""
@@ -175,6 +131,8 @@ class _Work:
         refuse_taken(self.hands.into, found, self.only)
         self.made, self.beside = not found.exists, not found.is_empty
         check_files(self.folder, self.manifest, self.progress)
+        if self.only:
+            refuse_absent(self.hands, self.folder, self.manifest, self.only, self.scratch)
 
     def do(self, *, with_globals: bool) -> int:
         """Change the server; gives how many objects were restored."""
@@ -192,9 +150,6 @@ class _Work:
         except FAILURES as error:
             kind = RestoreInterrupted if isinstance(error, RestoreInterrupted) else RestoreFailed
             raise kind(f"{one_line(error)}; {self._left()}") from None
-        except NotInArchive as error:
-            self._undo()
-            raise RestoreBlocked(str(error)) from None
 
     def _globals(self) -> None:
         environment = self.manifest.environment
@@ -212,7 +167,7 @@ class _Work:
             self.progress({"phase": "restoring", "message": "schema"})
             self._run_script(self.folder / SCRIPT)
             return self.manifest.source.table_count
-        dump = _artifact(self.folder, self.manifest)
+        dump = artifact_of(self.folder, self.manifest)
         with opened(self.hands, dump, self.scratch) as file:
             items = archive.contents_of(self.hands.processes, self.hands.tools, file.file)
             if self.only is None:
@@ -295,11 +250,6 @@ class _Work:
         if chosen.views:
             self.notes.append(f"views on it were not restored: {', '.join(chosen.views)}")
 
-    def _undo(self) -> None:
-        """Nothing was put in yet: a database that was only just made goes again."""
-        if self.stands:
-            drop_database(self.hands.into)
-
     def _what(self) -> str:
         """What is being put into the target, by the name it has there."""
         if self.only is None:
@@ -318,17 +268,6 @@ class _Work:
             return "the target is as it was, but for roles that were missing"
         what = self._what()
         return f"{what} is in database {into.dbname} and not whole; drop it before the next try"
-
-
-def _artifact(folder: Path, manifest: Manifest) -> Path:
-    """The archive: one file, or a folder that has a table of contents."""
-    names = [entry.name for entry in manifest.files]
-    for name in names:
-        if name.endswith((".dump", ".dump.zst")):
-            return folder / name
-        if name.rpartition("/")[2].startswith(TOC):
-            return (folder / name).parent
-    raise RestoreFailed(_unfit(manifest, f"no dump among its files ({', '.join(names[:5])})"))
 
 
 def _text_of(file: Path) -> str:
@@ -356,10 +295,3 @@ def _rename_schema(into: Target, old: str, new: str) -> None:
             f"ALTER SCHEMA {quoted_name(old)} RENAME TO {quoted_name(new)}",
             timeout_s=RENAME_TIMEOUT_S,
         )
-
-
-def _unfit(manifest: Manifest, why: str) -> str:
-    return (
-        f"{manifest.id} can't be restored: {why}; take another backup, or another copy of it "
-        "(nothing was changed)"
-    )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from shippyard.backup.model import BackupUnknown
+from shippyard.backup.model import BackupUnknown, subject_of_cluster
 from shippyard.backup.restore.archive import RestoreBlocked, RestoreFailed
 from shippyard.backup.restore.assess import Wanted
 from shippyard.backup.restore.course import Place
@@ -98,24 +98,17 @@ class _Answers:
             if folder:
                 place = self._into_folder(Path(str(folder)))
                 return wanted_of(params, way="files", target=place.name), place
+            wanted = wanted_of(params, way="dump", target="")
             target = self._target(str(name), params.get("dbname"))
-            return (
-                wanted_of(params, way="dump", target=target.dbname),
-                self._into_database(target),
-            )
+            return replace(wanted, target=target.dbname), self._into_database(target)
         except RequestInvalid as error:
             raise MethodError("usage", str(error)) from None
 
     def _target(self, name: str, dbname: object) -> Target:
         """Where a database's dump goes: into its own server, by its own or another name."""
         target = self._targets.get(name)
-        if target is None and name.removeprefix("@") in self._config.backup.clusters:
-            raise MethodError(
-                "usage",
-                f"a cluster is restored as files: give --data-dir, an empty folder, as in "
-                f"`shippyard ctl restore assess {name} --data-dir /srv/restored`",
-            )
         if target is None:
-            known = ", ".join(database.name for database in self._config.databases)
+            clusters = map(subject_of_cluster, self._config.backup.clusters)
+            known = ", ".join((*(each.name for each in self._config.databases), *clusters))
             raise MethodError("usage", f"no database {name!r}; the configuration has {known}")
         return target if dbname is None else replace(target, dbname=str(dbname))

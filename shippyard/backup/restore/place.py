@@ -47,10 +47,13 @@ class TargetNotEmpty(RestoreBlocked):
 
 @dataclass(frozen=True)
 class Found:
-    """The target database before anything was done. `things` are the first of `count`."""
+    """The target database before anything was done. `things` are the first of `count`.
+
+    `may_make` says whether the role that restores may make databases.
+    """
 
     exists: bool
-    may_be_made: bool = True
+    may_make: bool = True
     things: tuple[str, ...] = ()
     count: int = 0
 
@@ -73,12 +76,14 @@ def look_at(into: Target) -> Found:
     """
     with session(maintenance_of(into), "restore") as opened:
         question = "SELECT 1 AS one FROM pg_database WHERE datname = %(name)s"
-        if not opened.query(question, {"name": into.dbname}):
-            return Found(exists=False, may_be_made=opened.query(_MAY_MAKE)[0]["may"])
+        exists = bool(opened.query(question, {"name": into.dbname}))
+        may_make = opened.query(_MAY_MAKE)[0]["may"]
+    if not exists:
+        return Found(exists, may_make)
     with session(into, "restore") as opened:
         rows = opened.query(_WHAT_IS_THERE)
     count = rows[0]["total"] if rows else 0
-    return Found(exists=True, things=tuple(row["what"] for row in rows), count=count)
+    return Found(exists, may_make, tuple(row["what"] for row in rows), count)
 
 
 def refuse_taken(into: Target, found: Found, only: Selection | None) -> None:
@@ -86,12 +91,10 @@ def refuse_taken(into: Target, found: Found, only: Selection | None) -> None:
 
     Raises:
         TargetNotEmpty: it would.
-        RestoreBlocked: the database is not there, and the role may not make it.
+        RestoreBlocked: a database has to be made, and the role may not make any.
     """
-    if not found.exists and not found.may_be_made:
-        raise RestoreBlocked(
-            f"role {into.user} may not make database {into.dbname}; {_grant(into)}"
-        )
+    if not found.may_make:
+        _refuse_making(into, found, only)
     if only is None and not found.is_empty:
         more = f" and {found.count - len(found.things)} more"
         raise TargetNotEmpty(
@@ -182,6 +185,18 @@ def setting_statements(into: str, dbname: str, environment: Environment | None) 
             yield f"ALTER {subject} SET {quoted_name(name)} TO {said or quoted_text('')}"
 
 
+def _refuse_making(into: Target, found: Found, only: Selection | None) -> None:
+    if not found.exists:
+        raise RestoreBlocked(
+            f"role {into.user} may not make database {into.dbname}; {_grant(into)}"
+        )
+    if only and only.into_schema:
+        raise RestoreBlocked(
+            "--into-schema goes by way of a database of its own, and role "
+            f"{into.user} may make none; {_grant(into)}"
+        )
+
+
 def _refuse_taken_name(into: Target, only: Selection) -> None:
     wanted = only.into_schema or only.schema
     by_table = only.table is not None and only.into_schema is None
@@ -196,7 +211,7 @@ def _refuse_taken_name(into: Target, only: Selection) -> None:
             f"--into-schema {wanted}_restored, or into another database with --dbname"
         )
     if missing:
-        raise RestoreFailed(
+        raise RestoreBlocked(
             f"there is no schema {wanted} in {into.dbname}; "
             f"run: CREATE SCHEMA {quoted_name(wanted)}"
         )

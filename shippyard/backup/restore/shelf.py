@@ -73,6 +73,10 @@ class Shelf(Protocol):
         """
         ...
 
+    def at_hand(self, manifest: Manifest) -> Path | None:
+        """The folder with the backup's files when it is on this machine; nothing is fetched."""
+        ...
+
     def wal(self, subject: str) -> WalSource | None:
         """The WAL that is kept of a cluster; None when there is none."""
         ...
@@ -111,6 +115,10 @@ class FolderShelf:
         )
 
     def folder(self, manifest: Manifest, scratch: Path | None) -> Path:  # noqa: ARG002  it is here
+        """See `Shelf`."""
+        return self.at_hand(manifest)
+
+    def at_hand(self, manifest: Manifest) -> Path:
         """See `Shelf`."""
         return Layout(self._root).folder(manifest.database, manifest.id)
 
@@ -161,6 +169,10 @@ class Shelves:
     def folder(self, manifest: Manifest, scratch: Path | None) -> Path:
         """See `Shelf`."""
         return self._holders[manifest.id].folder(manifest, scratch)
+
+    def at_hand(self, manifest: Manifest) -> Path | None:
+        """See `Shelf`."""
+        return self._holders[manifest.id].at_hand(manifest)
 
     def wal(self, subject: str) -> WalSource | None:
         """See `Shelf`; of each file whoever has it: what is kept here may begin later, or be lost.

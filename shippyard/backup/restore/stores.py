@@ -58,6 +58,9 @@ class StoreShelf:
         except OffsiteFailed as error:
             raise NothingHere(f"{manifest.id} can't be fetched: {error}") from None
 
+    def at_hand(self, manifest: Manifest) -> None:
+        """See `Shelf`: a copy is fetched first."""
+
     def wal(self, subject: str) -> WalSource | None:
         """See `Shelf`."""
         source = self._offsite.wal_source(subject)

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from shippyard.backup.manifest import Manifest
+from shippyard.backup.model import kinds_of
 from shippyard.backup.restore.assess import Assessment, Wanted, Way
 from shippyard.backup.restore.contents import Selection
 from shippyard.backup.restore.point import LATEST, Point, PointInvalid, parse_point
@@ -28,6 +29,12 @@ def wanted_of(words: Mapping[str, Any], *, way: Way, target: str) -> Wanted:
     only = _selection(said)
     if only and way == "files":
         raise RequestInvalid("a data directory is restored whole; leave out --table and --schema")
+    of = said["of"] or ""
+    if way == "dump" and "base" in kinds_of(of):
+        raise RequestInvalid(
+            f"{of} is a cluster, which is restored as files into a new or empty folder: name one, "
+            f"as in `… {of} --data-dir /srv/restored`"
+        )
     return Wanted(
         way=way,
         target=target,

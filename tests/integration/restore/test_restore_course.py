@@ -1,152 +1,27 @@
 """The whole course: assessed, refused by name, restored, compared, handed back, remembered."""
 
 import contextlib
-import shutil
-import tempfile
 import threading
-import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
-from click.testing import CliRunner
 
 from shippyard.backup.conditions import Condition
 from shippyard.backup.layout import Layout
 from shippyard.backup.lock import Busy, exclusive
 from shippyard.backup.offsite.offsite import open_offsite
-from shippyard.backup.restore import methods
 from shippyard.backup.restore.archive import RestoreFailed
-from shippyard.backup.restore.course import Means
-from shippyard.backup.restore.dumps import IntoDatabase
-from shippyard.backup.restore.files import IntoFolder
 from shippyard.backup.restore.place import only_restore_into
 from shippyard.backup.restore.service import RULE, Restores
 from shippyard.backup.restore.shelf import FolderShelf
 from shippyard.backup.seal import seal_of
-from shippyard.backup.service import BackupService
-from shippyard.cli.exits import ExitCode, Problem
-from shippyard.cli.restore import restore as restore_command
-from shippyard.config.models import ClusterBackup, Config, Offsite
-from shippyard.control.method import Call, Document, MethodError, Peer
+from shippyard.cli.exits import ExitCode
+from shippyard.config.models import Offsite
+from shippyard.control.method import MethodError
 from shippyard.host.clock import SystemClock
-from shippyard.host.process import Processes
-from shippyard.host.signing import key_id_of
-from shippyard.postgres.embedded import EmbeddedCluster
-from shippyard.postgres.target import Target
-from shippyard.state.database import open_state
-from shippyard.telemetry.metrics import Metrics
-
-ME = Peer(0, "olga", frozenset({"viewer", "operator"}))
-
-
-class Listening:
-    """A client's end of a request."""
-
-    def __init__(self) -> None:
-        self.said: list[Document] = []
-
-    def progress(self, fields: Document) -> None:
-        self.said.append(fields)
-
-    def item(self, fields: Document) -> None:
-        raise AssertionError(fields)
-
-
-@dataclass
-class Yard:
-    """A database `shop` with a published dump, and what restores it."""
-
-    config: Config
-    target: Target
-    restores: Restores
-    means: Means
-    told: list[Condition]
-    key_id: str
-
-    def ask(self, method: str, **params: Any) -> Document:
-        """One request on the socket."""
-        known = {each.name: each for each in self.methods()}
-        answer: Document = known[method].run(Call(params, ME, Listening()))
-        return answer
-
-    def methods(self) -> list[Any]:
-        return methods.build(
-            self.restores,
-            self.config,
-            {"shop": self.target},
-            into_database=lambda into: IntoDatabase(into, self.means),
-            into_folder=lambda folder: IntoFolder(folder, self.means),
-        )
-
-    def count(self, dbname: str, table: str) -> int:
-        """Rows that are there now."""
-        into = replace(self.target, dbname=dbname)
-        with psycopg.connect(**into.conninfo(), autocommit=True) as link:
-            row = link.execute(f"SELECT count(*) FROM {table}".encode()).fetchone()
-            assert row is not None
-            return int(row[0])
-
-
-@pytest.fixture(scope="module")
-def published(cluster: EmbeddedCluster, processes: Processes) -> Iterator[tuple[Config, Target]]:
-    """A database `shop`, and one dump of it in a folder."""
-    target = replace(cluster.target(), dbname=f"t_{uuid.uuid4().hex[:12]}")
-    with psycopg.connect(**cluster.target().conninfo(), autocommit=True) as link:
-        link.execute(f"CREATE DATABASE {target.dbname}".encode())
-    with psycopg.connect(**target.conninfo(), autocommit=True) as link:
-        link.execute("CREATE TABLE users (id serial PRIMARY KEY, email text)")
-        link.execute("INSERT INTO users (email) SELECT n || '@x' FROM generate_series(1, 70) n")
-    folder = Path(tempfile.mkdtemp(prefix="shippyard-test-"))
-    login = {"user": target.user}
-    shop = {"name": "shop", "dbname": target.dbname, "monitor": login, "backup": login}
-    config = Config.model_validate(
-        {
-            "environment": "testing",
-            "daemon": {"state_dir": folder / "state"},
-            "backup": {"dir": folder / "backups", "timeout_s": 60},
-            "databases": [shop | {"host": target.host, "port": target.port}],
-        }
-    )
-    with open_state(folder / "state") as state:
-        service = BackupService(
-            config,
-            {"shop": target},
-            processes=processes,
-            state=state,
-            metrics=Metrics(),
-            clock=SystemClock(),
-        )
-        service.run("shop", "dump", "manual")
-    yield config, target
-    shutil.rmtree(folder)
-    with psycopg.connect(**cluster.target().conninfo(), autocommit=True) as link:
-        link.execute(f"DROP DATABASE {target.dbname} WITH (FORCE)".encode())
-
-
-@pytest.fixture
-def yard(published: tuple[Config, Target], processes: Processes) -> Yard:
-    config, target = published
-    seal = seal_of(config)
-    told: list[Condition] = []
-    shelf = FolderShelf(config.backup.dir, seal.trusted)
-    means = Means(shelf, str(config.backup.dir), processes, SystemClock(), timeout_s=60)
-    key_id = key_id_of(seal.signer.public_key)
-    return Yard(config, target, Restores(means, told.append), means, told, key_id)
-
-
-@pytest.fixture
-def elsewhere(yard: Yard) -> Iterator[str]:
-    """The name of a database that is not there yet."""
-    name = f"{yard.target.dbname}_back"
-    yield name
-    with psycopg.connect(
-        **replace(yard.target, dbname="postgres").conninfo(), autocommit=True
-    ) as link:
-        link.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'.encode())
+from tests.integration.restore.restore_yard import Yard, typed
 
 
 def test_assessed_restored_compared_and_handed_back(yard: Yard, elsewhere: str) -> None:
@@ -248,23 +123,6 @@ def test_a_second_program_is_kept_out_too(yard: Yard, elsewhere: str) -> None:
         yard.ask("restore.run", of="shop", dbname=elsewhere, confirm=elsewhere)
 
 
-def test_an_unknown_database_is_said_with_those_there_are(yard: Yard) -> None:
-    with pytest.raises(MethodError, match="no database 'bank'; the configuration has shop"):
-        yard.ask("restore.assess", of="bank")
-
-
-def typed(yard: Yard, *arguments: str, trust: str | None = None) -> tuple[int, str]:
-    """`shippyard restore` as a person types it; its exit code and all it said."""
-    place = ["--from", str(yard.config.backup.dir), "--trust", trust or yard.key_id]
-    server = ["--host", yard.target.host, "--port", str(yard.target.port)]
-    argv = [*place, *server, "--user", yard.target.user, *arguments]
-    done = CliRunner().invoke(restore_command, argv)
-    if isinstance(done.exception, Problem):
-        return done.exception.code, f"{done.output}\n{done.exception}"
-    assert done.exception is None, done.exception
-    return done.exit_code, done.output
-
-
 def test_without_daemon_state_or_config_it_comes_back(yard: Yard, elsewhere: str) -> None:
     code, said = typed(yard, "--dbname", elsewhere, "--yes")
     assert code == 0, said
@@ -272,56 +130,11 @@ def test_without_daemon_state_or_config_it_comes_back(yard: Yard, elsewhere: str
     assert yard.count(elsewhere, "users") == 70
 
 
-@pytest.mark.parametrize(
-    ("arguments", "trust", "code", "expected"),
-    [
-        (("--yes",), "0" * 16, ExitCode.BLOCKED, "is not trusted here: if you know that key"),
-        (("--yes", "--dbname", "x"), "0" * 16, ExitCode.BLOCKED, "is not trusted here"),
-        (("--dbname", "nowhere_x"), None, ExitCode.USAGE, "say --yes"),
-        (("--yes",), None, ExitCode.BLOCKED, "is not empty: table public.users"),
-        (("--table", "a.b", "--schema", "c", "--yes"), None, ExitCode.USAGE, "not both"),
-        (("--dbname", "x", "--at", "soon", "--yes"), None, ExitCode.USAGE, "is no point"),
-        (("--of", "bank", "--dbname", "x", "--yes"), None, ExitCode.BLOCKED, "no dump of bank"),
-        (("--table", "public.nope", "--dbname", "x", "--yes"), None, ExitCode.BLOCKED, "it has"),
-        (("--data-dir", "/proc/x", "--of", "shop"), None, ExitCode.BLOCKED, "no base backup"),
-    ],
-)
-def test_refusals_have_a_reason_and_a_code(
-    yard: Yard, arguments: tuple[str, ...], trust: str | None, code: ExitCode, expected: str
-) -> None:
-    found, said = typed(yard, *arguments, trust=trust)
-    assert found == code, said
-    assert expected in said
-
-
 def test_the_list_says_what_there_is_and_what_is_not_believed(yard: Yard) -> None:
     assert "-dump-" in typed(yard, "--list")[1]
     code, said = typed(yard, "--list", trust="0" * 16)
     assert code == ExitCode.FAILED
     assert f"signed by key {yard.key_id}, which is not trusted here" in said
-
-
-def test_a_role_that_may_make_no_database_is_told_before_any_work(
-    yard: Yard, elsewhere: str
-) -> None:
-    with psycopg.connect(**yard.target.conninfo(), autocommit=True) as link:
-        link.execute(b"CREATE ROLE modest LOGIN")
-        try:
-            code, said = typed(yard, "--user", "modest", "--dbname", elsewhere, "--yes")
-        finally:
-            link.execute(b"DROP ROLE modest")
-    assert code == ExitCode.BLOCKED
-    assert 'as a superuser run: ALTER ROLE "modest" CREATEDB' in said
-
-
-def test_a_cluster_without_a_folder_is_told_what_it_needs(yard: Yard) -> None:
-    yard.config = yard.config.model_copy(
-        update={
-            "backup": yard.config.backup.model_copy(update={"clusters": {"main": ClusterBackup()}})
-        }
-    )
-    with pytest.raises(MethodError, match="restored as files: give --data-dir"):
-        yard.ask("restore.assess", of="@main")
 
 
 def test_one_backup_by_its_folder(yard: Yard) -> None:

@@ -17,7 +17,12 @@ from psycopg import sql
 from shippyard.backup.compression import compress_file, decompressed
 from shippyard.backup.manifest import Environment, FileEntry, Made, Manifest, Source, Verification
 from shippyard.backup.restore import loading
-from shippyard.backup.restore.archive import Hands, RestoreFailed, RestoreInterrupted
+from shippyard.backup.restore.archive import (
+    Hands,
+    RestoreBlocked,
+    RestoreFailed,
+    RestoreInterrupted,
+)
 from shippyard.backup.restore.contents import Selection
 from shippyard.backup.restore.logical import Restored, restore_dump
 from shippyard.backup.restore.place import TargetNotEmpty
@@ -210,12 +215,13 @@ def test_what_was_in_a_tablespace_that_is_not_there_goes_to_the_default_one(
 def test_what_fails_on_its_way_aside_says_that_the_target_is_as_it_was(
     restore: Restore, source: Target
 ) -> None:
-    run(source, "CREATE ROLE t_narrow LOGIN", "GRANT USAGE ON SCHEMA app TO t_narrow")
+    run(source, "CREATE ROLE t_narrow LOGIN CREATEDB", "GRANT USAGE ON SCHEMA app TO t_narrow")
     try:
         only = Selection("app", "orders", "before")
         with pytest.raises(RestoreFailed, match="the target is as it was") as caught:
             restore(replace(source, user="t_narrow"), only=only, with_globals=False)
         assert "drop it" not in str(caught.value)
+        assert 'as a superuser run: ALTER ROLE "t_narrow" SUPERUSER; then' in str(caught.value)
     finally:
         run(source, "DROP OWNED BY t_narrow", "DROP ROLE t_narrow")
 
@@ -296,12 +302,15 @@ def test_a_schema_comes_back_whole(restore: Restore, source: Target) -> None:
 
 
 def test_a_table_that_is_not_in_it_is_said_and_nothing_made(
-    restore: Restore, elsewhere: Target, source: Target
+    restore: Restore, elsewhere: Target, source: Target, dump: Path, tools: Tools
 ) -> None:
-    with pytest.raises(RestoreFailed, match=r"app\.user is not in this backup; it has app\.log"):
-        restore(elsewhere, only=Selection("app", "user"))
+    (dump / "globals.sql").write_text("CREATE ROLE t_never;\n")
+    changed = manifest_of(dump, tools.major)
+    with pytest.raises(RestoreBlocked, match=r"app\.user is not in this backup; it has app\.log"):
+        restore(elsewhere, only=Selection("app", "user"), manifest=changed)
     made = f"SELECT count(*) FROM pg_database WHERE datname = '{elsewhere.dbname}'"
     assert ask(source, made) == 0
+    assert ask(source, "SELECT count(*) FROM pg_roles WHERE rolname = 't_never'") == 0
 
 
 def test_a_file_that_changed_is_refused_before_anything_is_made(

@@ -30,6 +30,7 @@ def test_a_schema_under_another_name() -> None:
         ({"at": "yesterday"}, "files", "is no point"),
         ({"at": "2026-01-01T00:00:00"}, "files", "no time zone"),
         ({"backup": 3}, "dump", "backup is text"),
+        ({"of": "@main"}, "dump", "as in `… @main --data-dir /srv/restored`"),
     ],
 )
 def test_what_makes_no_sense_is_refused(words: dict[str, Any], way: Any, said: str) -> None:

@@ -48,6 +48,9 @@ class Away:
     def look(self) -> Shelved:
         return Shelved(())
 
+    def at_hand(self, manifest: Manifest) -> None:
+        raise AssertionError(manifest)
+
     def folder(self, manifest: Manifest, scratch: Path | None) -> Path:
         raise NothingHere(f"{manifest.id} {scratch}")
 
