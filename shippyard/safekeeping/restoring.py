@@ -10,6 +10,7 @@ from shippyard.backup.restore import methods as restore_methods
 from shippyard.backup.restore.course import Means
 from shippyard.backup.restore.dumps import IntoDatabase
 from shippyard.backup.restore.files import IntoFolder
+from shippyard.backup.restore.handback import SERVER_USER
 from shippyard.backup.restore.service import Restores
 from shippyard.backup.restore.shelf import FolderShelf, Shelves
 from shippyard.backup.restore.stores import StoreShelf
@@ -73,7 +74,7 @@ def restore_methods_of(
         config,
         {each.name: target_of(each, each.migrator or each.backup) for each in config.databases},
         into_database=lambda target: IntoDatabase(target, means),
-        into_folder=lambda folder: IntoFolder(folder, means),
+        into_folder=lambda folder: IntoFolder(folder, means, heir=SERVER_USER),
     )
 
 

@@ -9,7 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -19,10 +19,10 @@ from shippyard.backup.restore.unpack import owner_of
 from shippyard.host.clock import Clock
 from shippyard.host.process import Processes, ProcessesStopped, ProcessTimedOut
 from shippyard.postgres.embedded import readable_tools
-from shippyard.postgres.session import QueryFailed, Unreachable
+from shippyard.postgres.session import QueryFailed, Unreachable, session
 from shippyard.postgres.target import Target
 from shippyard.postgres.tools import Tools
-from shippyard.postgres.writing import writing_session
+from shippyard.postgres.writing import quoted_name, writing_session
 from shippyard.sandbox import jail
 from shippyard.sandbox.model import SandboxFailed
 from shippyard.sandbox.server import Server
@@ -68,6 +68,11 @@ SHUT_IN = {
 }
 SINCE = {17: {"event_triggers": "off"}}
 """Told from this major on: a login trigger would run what production wrote."""
+
+_SUBSCRIPTIONS = (
+    "SELECT s.subname AS name, d.datname AS dbname FROM pg_subscription s"
+    " JOIN pg_database d ON d.oid = s.subdbid WHERE s.subenabled ORDER BY 1, 2"
+)
 
 
 @dataclass(frozen=True)
@@ -216,3 +221,22 @@ class Bringup:
                 opened.query("CHECKPOINT", timeout_s=CHECKPOINT_TIMEOUT_S)
         except (Unreachable, QueryFailed) as error:
             raise RestoreFailed(f"the restored cluster can't be checkpointed: {error}") from None
+
+
+def disable_subscriptions(target: Target) -> list[str]:
+    """Keep restored subscriptions from using up production's slots when the server starts.
+
+    Gives what a person is to know of each.
+    """
+    with session(target, "restore") as opened:
+        found = opened.query(_SUBSCRIPTIONS)
+    notes = []
+    for row in found:
+        name = quoted_name(row["name"])
+        with writing_session(replace(target, dbname=row["dbname"]), "restore") as opened:
+            opened.query(f"ALTER SUBSCRIPTION {name} DISABLE")
+        notes.append(
+            f"subscription {row['name']} in {row['dbname']} is disabled; when it may follow "
+            f"again: ALTER SUBSCRIPTION {name} ENABLE"
+        )
+    return notes

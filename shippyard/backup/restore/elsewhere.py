@@ -27,7 +27,14 @@ from shippyard.backup.restore.physical import (
     content_of,
     empty,
 )
-from shippyard.backup.restore.unpack import FOLDER_MODE, LEFT_OUT, TABLESPACES, owner_of
+from shippyard.backup.restore.unpack import (
+    FOLDER_MODE,
+    LEFT_OUT,
+    PARENT_MODE,
+    TABLESPACES,
+    make_parents,
+    owner_of,
+)
 from shippyard.backup.wal.names import parse_lsn
 
 RepositoryOf = Callable[[str], Repository | None]
@@ -105,7 +112,9 @@ def lay_out_elsewhere(
     was_there = tablespaces.is_dir()
     try:
         for folder in (data_dir, tablespaces):
-            folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            make_parents(folder)
+            folder.mkdir(exist_ok=True)
+            folder.chmod(FOLDER_MODE if folder == data_dir else PARENT_MODE)
         repository.lay_out(manifest.external or "", data_dir, tablespaces)
         _give((data_dir, tablespaces), account)
         laid = _looked_at(manifest, data_dir, tablespaces)

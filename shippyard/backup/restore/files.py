@@ -1,6 +1,5 @@
 """Owns restoring base backups and WAL into a data folder, as one course: look to hand back."""
 
-import shutil
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -11,7 +10,7 @@ from shippyard.backup.lock import Busy, exclusive
 from shippyard.backup.manifest import Manifest
 from shippyard.backup.restore.archive import Progress, RestoreFailed, RestoreInterrupted
 from shippyard.backup.restore.assess import Assessment, Situation, Wanted, subject_for
-from shippyard.backup.restore.bringup import Bench, Bringup, Recovered
+from shippyard.backup.restore.bringup import Bench, Bringup, Recovered, disable_subscriptions
 from shippyard.backup.restore.compare import environment_differences
 from shippyard.backup.restore.course import Done, Means
 from shippyard.backup.restore.coverage import cover, kept_of
@@ -22,7 +21,7 @@ from shippyard.backup.restore.elsewhere import (
     repository_holding,
 )
 from shippyard.backup.restore.feeder import Fed, WalFeeder
-from shippyard.backup.restore.ground import unfit
+from shippyard.backup.restore.ground import Wished, free_bytes, state_of, unfit
 from shippyard.backup.restore.handback import after_files
 from shippyard.backup.restore.line import HistoryUnusable
 from shippyard.backup.restore.physical import (
@@ -36,8 +35,15 @@ from shippyard.backup.restore.physical import (
     recovery_settings,
 )
 from shippyard.backup.restore.plan import Plan, plan_recovery
-from shippyard.backup.restore.point import Point, PointInvalid, PointUnreachable, choose_base
+from shippyard.backup.restore.point import (
+    Point,
+    PointInvalid,
+    PointUnreachable,
+    choose_base,
+    options_of,
+)
 from shippyard.backup.restore.shelf import NothingHere, Shelved, strangers
+from shippyard.backup.restore.unpack import make_parents
 from shippyard.backup.source import environment_of
 from shippyard.backup.wal.names import format_lsn
 from shippyard.host.accounts import account_for_postgres
@@ -45,15 +51,10 @@ from shippyard.host.process import ProcessesStopped
 from shippyard.postgres.session import QueryFailed, Unreachable, one_line, session
 from shippyard.postgres.target import Target
 from shippyard.postgres.tools import Tools, installed_tools
-from shippyard.postgres.writing import quoted_name, writing_session
 
 CHAIN_MAX = 1000
 PREFETCH_SINCE = 15
 NOT_REACHED = "before configured recovery target was reached"
-_SUBSCRIPTIONS = (
-    "SELECT s.subname AS name, d.datname AS dbname FROM pg_subscription s"
-    " JOIN pg_database d ON d.oid = s.subdbid WHERE s.subenabled ORDER BY 1, 2"
-)
 REFUSALS = (
     PointUnreachable,
     PointInvalid,
@@ -65,7 +66,10 @@ REFUSALS = (
 
 
 class IntoFolder:
-    """An empty folder that becomes a data folder. `watched` is where its server is to answer."""
+    """An empty folder that becomes a data folder. `watched` is where its server is to answer.
+
+    `heir` is who is to start it when files of ours are given away.
+    """
 
     def __init__(
         self,
@@ -74,11 +78,13 @@ class IntoFolder:
         *,
         tablespaces: Path | None = None,
         watched: Target | None = None,
+        heir: str | None = None,
     ) -> None:
         self._data_dir = data_dir
         self._means = means
         self._tablespaces = tablespaces or data_dir.with_name(f"{data_dir.name}.tablespaces")
         self._watched = watched
+        self._heir = heir
         self._plan: Plan | None = None
         self._chain: tuple[Manifest, ...] = ()
         self._source: WalSource | None = None
@@ -95,10 +101,10 @@ class IntoFolder:
 
     def look(self, wanted: Wanted, shelved: Shelved) -> Situation:
         """See `Place`."""
-        state = _said(self._data_dir)
+        state = state_of(self._data_dir)
         bases = shelved.of(wanted.subject, ("base",))
         seen = Situation(self._means.clock.now(), bases, shelved.unusable, target_state=state)
-        seen = replace(seen, free_bytes=_free(self._data_dir))
+        seen = replace(seen, free_bytes=free_bytes(self._data_dir))
         try:
             seen = self._choose(wanted, shelved, seen)
             assert seen.chosen is not None, "a base"
@@ -107,7 +113,7 @@ class IntoFolder:
             return replace(seen, why_none=f"{error}{strangers(shelved)}")
         except RestoreFailed as error:
             return replace(seen, in_the_way=str(error))
-        if why := unfit(self._data_dir, self._means.place, seen.chosen.database):
+        if why := unfit(self._wished(wanted, seen.chosen)):
             return replace(seen, in_the_way=why)
         if there := content_of(self._data_dir):
             refused = f"{self._data_dir} is not empty: {there}; name an empty folder"
@@ -120,7 +126,7 @@ class IntoFolder:
         assert assessment.chosen == self._chain[-1], "looked at for this very restore"
         lock = self._data_dir.with_name(f".{self._data_dir.name}.restore.lock")
         try:
-            self._data_dir.parent.mkdir(parents=True, exist_ok=True)
+            make_parents(self._data_dir)
             with exclusive(lock, "restoring"):
                 return self._restore(self._plan, progress)
         except Busy as busy:
@@ -139,6 +145,13 @@ class IntoFolder:
     def answers(self) -> bool:
         """See `Place`: it was seen to write before it was stopped, unless it is watched."""
         return self._watched is None or writes(self._watched)
+
+    def _wished(self, wanted: Wanted, chosen: Manifest) -> Wished:
+        command = ["shippyard", "restore", "--from", self._means.place, "--of", chosen.database]
+        command += ["--backup", chosen.id] if wanted.backup_id else []
+        command += ["--accept-loss"] if wanted.accept_loss else []
+        command += options_of(wanted.point)
+        return Wished(self._data_dir, self._tablespaces, command, self._heir)
 
     def _choose(self, wanted: Wanted, shelved: Shelved, seen: Situation) -> Situation:
         subject = subject_for(wanted, shelved.manifests, shelved.unusable)
@@ -265,7 +278,7 @@ class IntoFolder:
         """What came of it, while it runs."""
         if not writes(recovered.target):
             raise RestoreFailed("the restored cluster does not take writes")
-        notes = _disable_subscriptions(recovered.target)
+        notes = disable_subscriptions(recovered.target)
         if not bringup.laid.has_settings:
             notes.append("postgresql.conf was kept outside of the data folder and is not in it")
         if bringup.laid.tablespaces:
@@ -319,22 +332,6 @@ def _chain_of(base: Manifest, bases: Sequence[Manifest]) -> tuple[Manifest, ...]
     return tuple(chain)
 
 
-def _disable_subscriptions(target: Target) -> list[str]:
-    """Keep restored subscriptions from using up production's slots when the server starts."""
-    with session(target, "restore") as opened:
-        found = opened.query(_SUBSCRIPTIONS)
-    notes = []
-    for row in found:
-        name = quoted_name(row["name"])
-        with writing_session(replace(target, dbname=row["dbname"]), "restore") as opened:
-            opened.query(f"ALTER SUBSCRIPTION {name} DISABLE")
-        notes.append(
-            f"subscription {row['name']} in {row['dbname']} is disabled; when it may follow "
-            f"again: ALTER SUBSCRIPTION {name} ENABLE"
-        )
-    return notes
-
-
 def _superuser(base: Manifest) -> str:
     """A role that may do everything in the restored cluster."""
     roles = base.environment.roles if base.environment else {}
@@ -350,15 +347,3 @@ def _named(point: Point, said: str) -> str:
         f"{point} is not in the WAL that is kept; `shippyard ctl backup timeline` shows from when "
         f"to when there is any, and the moment of it is as good: --at TIME ({said})"
     )
-
-
-def _said(data_dir: Path) -> str:
-    there = content_of(data_dir)
-    if there:
-        return there
-    return "an empty folder" if data_dir.is_dir() else "it is not there; it will be made"
-
-
-def _free(data_dir: Path) -> int:
-    place = next(each for each in (data_dir, *data_dir.parents) if each.exists())
-    return shutil.disk_usage(place).free

@@ -53,6 +53,13 @@ class Point:
 LATEST = Point("latest")
 
 
+def options_of(point: Point) -> tuple[str, ...]:
+    """What is typed to ask for it; nothing for the latest."""
+    prefix = f"{point.kind}:" if point.kind in ("name", "xid") else ""
+    at = ("--at", f"{prefix}{point.value}") if point.value else ()
+    return at if point.timeline == "latest" else (*at, "--timeline", point.timeline)
+
+
 @dataclass(frozen=True)
 class Kept:
     """What WAL there is: histories of timelines by number, and the newest moment if it is known."""

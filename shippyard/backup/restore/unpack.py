@@ -21,6 +21,7 @@ from shippyard.backup.manifest import Manifest
 from shippyard.backup.verify import measure
 
 FOLDER_MODE, FILE_MODE = 0o700, 0o600
+PARENT_MODE = 0o711
 UNFLUSHED_MAX = 64
 TABLESPACES = "pg_tblspc"
 
@@ -53,6 +54,14 @@ def owner_of(account: str | None) -> Owner:
     return Owner(entry.pw_uid, entry.pw_gid)
 
 
+def make_parents(folder: Path) -> None:
+    """Make what a folder is to lie in, so that its owner can come by, whatever our umask is."""
+    for parent in reversed(folder.parents):
+        if not parent.exists():
+            parent.mkdir()
+            parent.chmod(PARENT_MODE)
+
+
 class Disk:
     """A `Sink` that writes; a context manager, because flushing ends with the block."""
 
@@ -78,7 +87,8 @@ class Disk:
 
     def __enter__(self) -> Self:
         for folder in (self._data_dir, *self._tablespaces.values()):
-            folder.mkdir(mode=FOLDER_MODE, parents=True, exist_ok=True)
+            make_parents(folder)
+            folder.mkdir(mode=FOLDER_MODE, exist_ok=True)
             folder.chmod(FOLDER_MODE)
             self._give(folder)
         return self
