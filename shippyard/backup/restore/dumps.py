@@ -108,7 +108,7 @@ class IntoDatabase:
             chosen = _chosen(mine, wanted)
         except PointUnreachable as error:
             every = shelved.of(None, LOGICAL)
-            why = f"{error}{strangers(shelved)}"
+            why = f"{error}{strangers(shelved, wanted.subject)}"
             return Situation(now, every, shelved.unusable, why_none=why)
         seen = Situation(now, mine, shelved.unusable, chosen=chosen)
         return replace(seen, forecast_s=None if wanted.only else means.forecast(chosen))
@@ -193,7 +193,7 @@ def name_before(wanted: Wanted, shelved: Shelved) -> str:
         subject = subject_for(wanted, shelved.manifests, shelved.unusable)
         return _chosen(shelved.of(subject, LOGICAL), wanted).source.dbname
     except PointUnreachable as error:
-        raise RestoreFailed(f"{error}{strangers(shelved)}") from None
+        raise RestoreFailed(f"{error}{strangers(shelved, wanted.subject)}") from None
 
 
 def _chosen(mine: list[Manifest], wanted: Wanted) -> Manifest:

@@ -110,7 +110,7 @@ class IntoFolder:
             assert seen.chosen is not None, "a base"
             self._tools(seen.chosen)
         except REFUSALS as error:
-            return replace(seen, why_none=f"{error}{strangers(shelved)}")
+            return replace(seen, why_none=f"{error}{strangers(shelved, wanted.subject)}")
         except RestoreFailed as error:
             return replace(seen, in_the_way=str(error))
         if why := unfit(self._wished(wanted, seen.chosen)):

@@ -25,6 +25,9 @@ from shippyard.backup.restore.sources import SeveralSources
 from shippyard.backup.wal.archive import WalArchive
 from shippyard.host.signing import KeyUnusable, key_id_of
 
+REASONS_MAX = 3
+"""So many reasons fit a line."""
+
 
 class NothingHere(Exception):
     """No backup that may be restored; the message says what was found instead."""
@@ -235,21 +238,30 @@ def _signer_of(folder: Path) -> str | None:
     return key_id_of(key) if key else None
 
 
-def strangers(shelved: Shelved) -> str:
-    """Who signed what can't be restored, as the end of a refusal that it may be the reason of."""
-    keys = sorted({each.key_id for each in shelved.unusable if each.key_id})
+def strangers(shelved: Shelved, subject: str | None) -> str:
+    """What of a subject, or of all, is there and can't be restored: the end of a refusal."""
+    mine = [each for each in shelved.unusable if subject in (None, each.subject)]
+    return _signed([each for each in mine if each.key_id]) + _others(
+        [each for each in mine if not each.key_id]
+    )
+
+
+def _signed(unusable: Sequence[Unusable]) -> str:
+    """Whose keys are to be believed first."""
+    keys = sorted({str(each.key_id) for each in unusable})
     if not keys:
-        return _others(shelved.unusable)
+        return ""
     return (
-        f"; {len(shelved.unusable)} backups are signed by {', '.join(keys)}, which is not trusted "
-        f"here: if you know that key, say --trust {keys[0]}"
+        f"; {len(unusable)} backups are signed by {', '.join(keys)}, which is not trusted "
+        f"here: if you know that key, say --trust {keys[0]} to `shippyard restore`, or name the "
+        "public key in backup.trusted_keys"
     )
 
 
 def _others(unusable: Sequence[Unusable]) -> str:
-    """What is there and can't be read for another reason, as a lost key of encryption."""
-    if not unusable:
+    """What can't be read for another reason, as a lost key of encryption; each reason once."""
+    reasons = {each.why: f"{each.subject}/{each.id}: {each.why}" for each in unusable}
+    if not reasons:
         return ""
-    first = unusable[0]
-    more = f", and {len(unusable) - 1} more" if len(unusable) > 1 else ""
-    return f"; what is there can't be used: {first.subject}/{first.id}: {first.why}{more}"
+    said = "; ".join([*reasons.values()][:REASONS_MAX])
+    return f"; {len(unusable)} that are there can't be used: {said}"

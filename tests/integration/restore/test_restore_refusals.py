@@ -1,11 +1,18 @@
 """What stands against a restore is said before any work, with what to do and an exit code."""
 
+from pathlib import Path
+
 import psycopg
 import pytest
+from pyrage.x25519 import Identity
 
+from shippyard.backup.offsite.age import key_id_of as recipient_id
+from shippyard.backup.offsite.offsite import open_offsite
+from shippyard.backup.seal import seal_of
 from shippyard.cli.exits import ExitCode
-from shippyard.config.models import ClusterBackup
+from shippyard.config.models import ClusterBackup, Offsite
 from shippyard.control.method import MethodError
+from shippyard.host.clock import SystemClock
 from tests.integration.restore.restore_yard import Yard, typed
 
 
@@ -91,3 +98,20 @@ def test_a_cluster_without_a_folder_is_told_what_it_needs(yard: Yard) -> None:
         yard.ask("restore.assess", of="@main")
     with pytest.raises(MethodError, match="the configuration has shop, @main"):
         yard.ask("restore.assess", of="main")
+
+
+def test_copies_whose_key_is_lost_say_so_where_nothing_can_be_restored(
+    yard: Yard, tmp_path: Path
+) -> None:
+    store, seal = tmp_path / "store", seal_of(yard.config)
+    (folder,) = (yard.config.backup.dir / "shop").glob("*-dump-*")
+    store.mkdir()
+    lost = str(Identity.generate().to_public())
+    offsite = open_offsite(Offsite(url=str(store), recipients=(lost,)), seal, SystemClock())
+    offsite.send(folder, seal.read(folder))
+    offsite.close()
+    for arguments in (("--yes",), ("--dbname", "x", "--yes")):
+        code, said = typed(yard, "--from", str(store), "--of", "shop", *arguments)
+        assert code == ExitCode.BLOCKED
+        assert f"1 that are there can't be used: shop/{folder.name}: " in said
+        assert recipient_id(lost) in said
