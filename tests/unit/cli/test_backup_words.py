@@ -52,7 +52,11 @@ def test_a_rebuild_says_what_it_would_do_or_did(
         "drilled_at": None,
     }
     _draw_found({"applied": applied, "found": [found]})
-    assert word in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert word in said
+    assert ("to do it: shippyard ctl backup rebuild --apply" in said) is not applied
+    _draw_found({"applied": applied, "found": [found | {"change": "kept"}]})
+    assert "--apply" not in capsys.readouterr().out
 
 
 def test_frozen_retention_comes_first(capsys: pytest.CaptureFixture[str]) -> None:
