@@ -92,21 +92,32 @@ class DumpEngine:
 
     def make(self, folder: Path, preflight: Preflight, on_size: OnSize) -> Product:
         """See `Engine`: everything that belongs to one dump, of one moment."""
-        max_s = self._config.backup.dump.snapshot_max_s
+        max_s, began = self._config.backup.dump.snapshot_max_s, self._clock.monotonic()
         with _in_our_words(self._target):
-            tools = self._used or self._tools_for(preflight.server_major)
-            with snapshot_session(self._target, "backup", max_s=max_s) as held:
-                work = _Work(
-                    self._config,
-                    self._target,
-                    held,
-                    processes=self._processes,
-                    clock=self._clock,
-                    tools=tools,
-                )
-                if self._kind == "schema":
-                    return work.schema(folder)
-                return work.dump(folder, _name_of(self._config, self._target), on_size)
+            try:
+                return self._made(folder, preflight, on_size, max_s)
+            except QueryFailed:
+                if self._clock.monotonic() - began < max_s:
+                    raise
+        # The session that holds the moment was cut, and who noticed first can't know why.
+        raise EngineFailed(
+            f"it was ended after {max_s:g} s; raise backup.dump.snapshot_max_s if it needs longer"
+        )
+
+    def _made(self, folder: Path, preflight: Preflight, on_size: OnSize, max_s: float) -> Product:
+        tools = self._used or self._tools_for(preflight.server_major)
+        with snapshot_session(self._target, "backup", max_s=max_s) as held:
+            work = _Work(
+                self._config,
+                self._target,
+                held,
+                processes=self._processes,
+                clock=self._clock,
+                tools=tools,
+            )
+            if self._kind == "schema":
+                return work.schema(folder)
+            return work.dump(folder, _name_of(self._config, self._target), on_size)
 
     def verify(self, folder: Path, files: tuple[FileEntry, ...]) -> tuple[str, list[str]]:
         """See `Engine`: pg_restore reads the whole archive; SQL must have its end."""
