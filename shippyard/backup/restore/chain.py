@@ -4,14 +4,13 @@ Only the server's own major version can do that. What comes out is held against 
 was written with it, because nobody has seen these files before.
 """
 
-import os
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 from shippyard.backup.engines.base_manifest import CHECKSUM
 from shippyard.backup.manifest import Manifest
-from shippyard.backup.restore.unpack import Owner
+from shippyard.backup.restore.unpack import Owner, give
 from shippyard.host.process import Processes, ProcessTimedOut
 from shippyard.postgres.session import one_line
 from shippyard.postgres.tools import Tools
@@ -71,7 +70,7 @@ def combine(
     # WAL is decoded by recovery itself, and was when the backup was verified.
     _run(processes, [tools.path("pg_verifybackup"), "--no-parse-wal", str(data_dir)], timeout_s)
     for folder in (data_dir, *tablespaces.values()):
-        _give(folder, owner)
+        give(folder, owner)
 
 
 def _run(processes: Processes, argv: Sequence[str], timeout_s: float) -> None:
@@ -91,10 +90,3 @@ def _run(processes: Processes, argv: Sequence[str], timeout_s: float) -> None:
 
 def _escaped(path: Path) -> str:
     return str(path).replace("=", "\\=")
-
-
-def _give(folder: Path, owner: Owner) -> None:
-    os.chown(folder, owner.uid, owner.gid)
-    for parent, folders, files in os.walk(folder):
-        for name in (*folders, *files):
-            os.lchown(f"{parent}/{name}", owner.uid, owner.gid)

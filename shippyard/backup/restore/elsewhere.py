@@ -4,7 +4,6 @@ What comes of that is held against our own record like any other: whose WAL it i
 begins and ends, that no tablespace is where production has it. Knows no engine by name.
 """
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +31,7 @@ from shippyard.backup.restore.unpack import (
     LEFT_OUT,
     PARENT_MODE,
     TABLESPACES,
+    give,
     make_parents,
     owner_of,
 )
@@ -116,7 +116,8 @@ def lay_out_elsewhere(
             folder.mkdir(exist_ok=True)
             folder.chmod(FOLDER_MODE if folder == data_dir else PARENT_MODE)
         repository.lay_out(manifest.external or "", data_dir, tablespaces)
-        _give((data_dir, tablespaces), account)
+        for folder in (data_dir, tablespaces):
+            give(folder, owner_of(account))
         laid = _looked_at(manifest, data_dir, tablespaces)
     except BaseException as error:
         empty([data_dir, tablespaces])
@@ -126,15 +127,6 @@ def lay_out_elsewhere(
     if not laid.tablespaces and not was_there:
         tablespaces.rmdir()
     return laid
-
-
-def _give(folders: Sequence[Path], account: str | None) -> None:
-    """Make what the engine wrote the account's, which is to start a server on it."""
-    owner = owner_of(account)
-    for folder in folders:
-        for parent, names, files in os.walk(folder):
-            for path in (parent, *(f"{parent}/{name}" for name in (*names, *files))):
-                os.lchown(path, owner.uid, owner.gid)
 
 
 def _looked_at(manifest: Manifest, data_dir: Path, tablespaces: Path) -> LaidOut:

@@ -62,6 +62,14 @@ def make_parents(folder: Path) -> None:
             parent.chmod(PARENT_MODE)
 
 
+def give(folder: Path, owner: Owner) -> None:
+    """Make a folder and all in it the owner's; links are not followed."""
+    os.chown(folder, owner.uid, owner.gid)
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            os.lchown(f"{parent}/{name}", owner.uid, owner.gid)
+
+
 class Disk:
     """A `Sink` that writes; a context manager, because flushing ends with the block."""
 
