@@ -123,6 +123,9 @@ class Company(Base):
     registration_number: Mapped[str] = mapped_column(comment="As its country's register has it")
     name: Mapped[str]
     created_at: Mapped[Now]
+    vat_number: Mapped[str | None] = mapped_column(
+        unique=True, comment="With its country's letters, as invoices show it"
+    )
 
 
 class User(Base):
@@ -132,15 +135,16 @@ class User(Base):
     __table_args__ = (
         _one_of("status", "invited", "active", "suspended", "closed"),
         _one_of("subscription_tier", "basic", "plus", "business"),
-        CheckConstraint("position('@' in email) > 1", name="email"),
-        # sign-in: WHERE lower(email) = lower($1); one account per address however it is written
-        Index("uq_users_lower_email", text("lower(email)"), unique=True),
+        CheckConstraint(
+            "position('@' in email_v2) > 1 AND char_length(email_v2) <= 320", name="email_v2"
+        ),
+        # sign-in: WHERE lower(email_v2) = lower($1); one account per address however it is written
+        Index("uq_users_lower_email_v2", text("lower(email_v2)"), unique=True),
         {"comment": "People with an account; company_id is null for a private person"},
     )
 
     id: Mapped[Key]
     company_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("companies.id"), index=True)
-    email: Mapped[str] = mapped_column(comment="Where the person is written to; signs in with it")
     full_name: Mapped[str]
     phone: Mapped[str | None] = mapped_column(comment="E.164, with the plus sign")
     status: Mapped[str] = mapped_column(server_default="invited")
@@ -148,6 +152,12 @@ class User(Base):
     updated_at: Mapped[Now] = mapped_column(comment="Set by the application with every change")
     subscription_tier: Mapped[str] = mapped_column(
         server_default="basic", comment="What the person pays for: basic, plus or business"
+    )
+    email_v2: Mapped[str] = mapped_column(
+        comment="Where the person is written to, 320 characters at most; signs in with it"
+    )
+    country_code: Mapped[CountryCode | None] = mapped_column(
+        ForeignKey("countries.code"), index=True, comment="Where the person pays taxes"
     )
 
 

@@ -1,13 +1,11 @@
-"""Add users.subscription_tier, 'basic' for everyone who is there.
+"""Add users.subscription_tier, empty for those who are there.
 
-What running code sees: code of before neither reads nor writes the column, and its new rows become
-'basic'. Code of after finds a value in every row at once: a constant default is kept in the
-catalog, so no row is written and NOT NULL needs no scan. That is why there is no UPDATE here.
+What running code sees: code of before neither reads nor writes the column; its new rows become
+'basic'. Code of after must take "no value" for "not known yet" until 006. The default is set apart
+from the column, so that it holds for new rows only: who is there gets what 004 works out.
 
-The check is NOT VALID: from now on it holds for what is written, and 004 looks at the old rows
-without stopping anyone. Both statements take ACCESS EXCLUSIVE on users for a moment only.
-
-A downgrade drops the column and with it what people were sold; export it first if it was used.
+Both statements take ACCESS EXCLUSIVE on users for a moment and look at no row. A downgrade drops
+the column and with it what people were sold; export it first if it was used.
 """
 
 from collections.abc import Sequence
@@ -27,18 +25,12 @@ def upgrade() -> None:
         sa.Column(
             "subscription_tier",
             sa.Text(),
-            server_default="basic",
-            nullable=False,
+            nullable=True,
             comment="What the person pays for: basic, plus or business",
         ),
     )
-    op.create_check_constraint(
-        op.f("ck_users_subscription_tier"),
-        "users",
-        "subscription_tier IN ('basic', 'plus', 'business')",
-        postgresql_not_valid=True,
-    )
+    op.alter_column("users", "subscription_tier", server_default="basic")
 
 
 def downgrade() -> None:
-    op.drop_column("users", "subscription_tier")  # its check goes with it
+    op.drop_column("users", "subscription_tier")

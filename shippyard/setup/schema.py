@@ -9,15 +9,21 @@ import sys
 import tempfile
 from pathlib import Path
 
+import psycopg
+from psycopg import sql
+
 from shippyard.host.files import write_atomically
 from shippyard.host.process import Processes
 from shippyard.postgres.embedded import EmbeddedFailed, embedded_cluster
+from shippyard.postgres.session import one_line
 from shippyard.postgres.target import Target
 from shippyard.postgres.tools import Tools, ToolsMissing, server_tools
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
 UPGRADE_TIMEOUT_S = 120.0
 DUMP_TIMEOUT_S = 60.0
+BOOKKEEPING_SCHEMA = "shippyard"  # how far backfills came, and the canary of drills
+POLICY_ROLES = ("shippyar_app", "shippyar_admin", "analytics_ro")
 HEADING = """\
 -- The whole Shippyar schema at head. Made from the revisions, never by hand:
 -- python -m shippyard.setup.schema
@@ -41,6 +47,23 @@ def url_of(target: Target) -> str:
     )
 
 
+def make_policy_roles(superuser: Target) -> None:
+    """The roles that the schema's policies name, in a scratch cluster; none of them may log in.
+
+    Elsewhere `shippyard bootstrap` makes them. Those that are there stay as they are.
+
+    Raises:
+        SchemaFailed: the server refused.
+    """
+    try:
+        with psycopg.connect(**superuser.conninfo(), autocommit=True) as connection:
+            rows = connection.execute("SELECT rolname FROM pg_catalog.pg_roles").fetchall()
+            for role in sorted({*POLICY_ROLES} - {name for (name,) in rows}):
+                connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role)))
+    except psycopg.Error as error:
+        raise SchemaFailed(f"{superuser}: {one_line(error)}") from None
+
+
 def dump_schema(target: Target, tools: Tools, processes: Processes) -> str:
     """The schema of a database without owners, grants, Alembic's own table, or versions.
 
@@ -57,6 +80,7 @@ def dump_schema(target: Target, tools: Tools, processes: Processes) -> str:
                 "--no-owner",
                 "--no-privileges",
                 "--exclude-table=alembic_version",
+                f"--exclude-schema={BOOKKEEPING_SCHEMA}",
                 f"--file={file.name}",
             ],
             timeout_s=DUMP_TIMEOUT_S,
@@ -90,6 +114,7 @@ def schema_built_in(empty: Target, tools: Tools, processes: Processes) -> str:
     Raises:
         SchemaFailed: Alembic or pg_dump refused.
     """
+    make_policy_roles(empty)
     _upgrade(empty, processes)
     return HEADING + "\n" + dump_schema(empty, tools, processes)
 
