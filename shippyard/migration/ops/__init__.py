@@ -5,6 +5,7 @@ that stand apart (all but `dual_write` and `require_roles`) end the revision's t
 are alone in their revision.
 """
 
+from shippyard.migration.ops.backfilling import backfill, forget_backfill
 from shippyard.migration.ops.constraints import (
     add_check,
     add_foreign_key,
@@ -22,9 +23,11 @@ __all__ = [
     "add_foreign_key",
     "add_not_null",
     "add_unique",
+    "backfill",
     "create_index_concurrently",
     "drop_dual_write",
     "drop_index_concurrently",
     "dual_write",
+    "forget_backfill",
     "require_roles",
 ]
