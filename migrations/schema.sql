@@ -1,6 +1,14 @@
 -- The whole Shippyar schema at head. Made from the revisions, never by hand:
 -- python -m shippyard.setup.schema
 
+CREATE FUNCTION public.account_of(address text) RETURNS uuid
+    LANGUAGE sql STABLE STRICT SECURITY DEFINER
+    SET search_path TO ''
+    SET row_security TO 'off'
+    AS $$
+    SELECT id FROM public.users WHERE lower(email_v2) = lower(address) AND status <> 'closed'
+$$;
+
 CREATE TABLE public.addresses (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     user_id uuid NOT NULL,
@@ -11,6 +19,8 @@ CREATE TABLE public.addresses (
     postal_code text,
     created_at timestamp with time zone DEFAULT now() NOT NULL
 );
+
+ALTER TABLE ONLY public.addresses FORCE ROW LEVEL SECURITY;
 
 COMMENT ON TABLE public.addresses IS 'Doors where things are picked up or delivered';
 
@@ -71,12 +81,15 @@ CREATE TABLE public.companies (
     country_code character(2) NOT NULL,
     registration_number text NOT NULL,
     name text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    vat_number text
 );
 
 COMMENT ON TABLE public.companies IS 'Companies whose people send things';
 
 COMMENT ON COLUMN public.companies.registration_number IS 'As its country''s register has it';
+
+COMMENT ON COLUMN public.companies.vat_number IS 'With its country''s letters, as invoices show it';
 
 CREATE TABLE public.countries (
     code character(2) NOT NULL,
@@ -208,6 +221,8 @@ CREATE TABLE public.shipments (
     CONSTRAINT ck_shipments_times CHECK ((pickup_after < deliver_before))
 );
 
+ALTER TABLE ONLY public.shipments FORCE ROW LEVEL SECURITY;
+
 COMMENT ON TABLE public.shipments IS 'What someone wants carried from one door to another';
 
 COMMENT ON COLUMN public.shipments.reference IS 'What people say on the phone';
@@ -232,6 +247,8 @@ CREATE TABLE public.user_preferences (
     CONSTRAINT ck_user_preferences_units CHECK ((units = ANY (ARRAY['metric'::text, 'imperial'::text])))
 );
 
+ALTER TABLE ONLY public.user_preferences FORCE ROW LEVEL SECURITY;
+
 COMMENT ON TABLE public.user_preferences IS 'How a person wants to be shown and told things; no row means the defaults';
 
 COMMENT ON COLUMN public.user_preferences.language IS 'BCP 47 language tag';
@@ -243,27 +260,32 @@ COMMENT ON COLUMN public.user_preferences.updated_at IS 'Set by the application 
 CREATE TABLE public.users (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
     company_id uuid,
-    email text NOT NULL,
     full_name text NOT NULL,
     phone text,
     status text DEFAULT 'invited'::text NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     subscription_tier text DEFAULT 'basic'::text NOT NULL,
-    CONSTRAINT ck_users_email CHECK ((POSITION(('@'::text) IN (email)) > 1)),
+    email_v2 text NOT NULL,
+    country_code character(2),
+    CONSTRAINT ck_users_email_v2 CHECK (((POSITION(('@'::text) IN (email_v2)) > 1) AND (char_length(email_v2) <= 320))),
     CONSTRAINT ck_users_status CHECK ((status = ANY (ARRAY['invited'::text, 'active'::text, 'suspended'::text, 'closed'::text]))),
     CONSTRAINT ck_users_subscription_tier CHECK ((subscription_tier = ANY (ARRAY['basic'::text, 'plus'::text, 'business'::text])))
 );
 
-COMMENT ON TABLE public.users IS 'People with an account; company_id is null for a private person';
+ALTER TABLE ONLY public.users FORCE ROW LEVEL SECURITY;
 
-COMMENT ON COLUMN public.users.email IS 'Where the person is written to; signs in with it';
+COMMENT ON TABLE public.users IS 'People with an account; company_id is null for a private person';
 
 COMMENT ON COLUMN public.users.phone IS 'E.164, with the plus sign';
 
 COMMENT ON COLUMN public.users.updated_at IS 'Set by the application with every change';
 
 COMMENT ON COLUMN public.users.subscription_tier IS 'What the person pays for: basic, plus or business';
+
+COMMENT ON COLUMN public.users.email_v2 IS 'Where the person is written to, 320 characters at most; signs in with it';
+
+COMMENT ON COLUMN public.users.country_code IS 'Where the person pays taxes';
 
 ALTER TABLE ONLY public.addresses
     ADD CONSTRAINT pk_addresses PRIMARY KEY (id);
@@ -319,6 +341,9 @@ ALTER TABLE ONLY public.cities
 ALTER TABLE ONLY public.companies
     ADD CONSTRAINT uq_companies_country_code_registration_number UNIQUE (country_code, registration_number);
 
+ALTER TABLE ONLY public.companies
+    ADD CONSTRAINT uq_companies_vat_number UNIQUE (vat_number);
+
 ALTER TABLE ONLY public.countries
     ADD CONSTRAINT uq_countries_alpha3 UNIQUE (alpha3);
 
@@ -372,11 +397,13 @@ CREATE INDEX ix_shipments_sender_id_created_at ON public.shipments USING btree (
 
 CREATE INDEX ix_users_company_id ON public.users USING btree (company_id);
 
+CREATE INDEX ix_users_country_code ON public.users USING btree (country_code);
+
 CREATE UNIQUE INDEX uq_bookings_live ON public.bookings USING btree (shipment_id) WHERE (status <> 'cancelled'::text);
 
 CREATE UNIQUE INDEX uq_quotes_standing ON public.quotes USING btree (shipment_id, carrier_id) WHERE (status = 'offered'::text);
 
-CREATE UNIQUE INDEX uq_users_lower_email ON public.users USING btree (lower(email));
+CREATE UNIQUE INDEX uq_users_lower_email_v2 ON public.users USING btree (lower(email_v2));
 
 ALTER TABLE ONLY public.addresses
     ADD CONSTRAINT fk_addresses_city_id FOREIGN KEY (city_id) REFERENCES public.cities(id);
@@ -434,3 +461,40 @@ ALTER TABLE ONLY public.user_preferences
 
 ALTER TABLE ONLY public.users
     ADD CONSTRAINT fk_users_company_id FOREIGN KEY (company_id) REFERENCES public.companies(id);
+
+ALTER TABLE ONLY public.users
+    ADD CONSTRAINT fk_users_country_code FOREIGN KEY (country_code) REFERENCES public.countries(code);
+
+ALTER TABLE public.addresses ENABLE ROW LEVEL SECURITY;
+
+CREATE POLICY all_rows ON public.addresses TO shippyar_admin USING (true);
+
+CREATE POLICY all_rows ON public.shipments TO shippyar_admin USING (true);
+
+CREATE POLICY all_rows ON public.user_preferences TO shippyar_admin USING (true);
+
+CREATE POLICY all_rows ON public.users TO shippyar_admin USING (true);
+
+CREATE POLICY board ON public.shipments FOR SELECT TO shippyar_app USING ((status = 'open'::text));
+
+CREATE POLICY own_rows ON public.addresses TO shippyar_app USING ((user_id = (NULLIF(current_setting('app.user_id'::text, true), ''::text))::uuid));
+
+CREATE POLICY own_rows ON public.shipments TO shippyar_app USING ((sender_id = (NULLIF(current_setting('app.user_id'::text, true), ''::text))::uuid));
+
+CREATE POLICY own_rows ON public.user_preferences TO shippyar_app USING ((user_id = (NULLIF(current_setting('app.user_id'::text, true), ''::text))::uuid));
+
+CREATE POLICY own_rows ON public.users TO shippyar_app USING ((id = (NULLIF(current_setting('app.user_id'::text, true), ''::text))::uuid));
+
+CREATE POLICY read_all ON public.addresses FOR SELECT TO analytics_ro USING (true);
+
+CREATE POLICY read_all ON public.shipments FOR SELECT TO analytics_ro USING (true);
+
+CREATE POLICY read_all ON public.user_preferences FOR SELECT TO analytics_ro USING (true);
+
+CREATE POLICY read_all ON public.users FOR SELECT TO analytics_ro USING (true);
+
+ALTER TABLE public.shipments ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.user_preferences ENABLE ROW LEVEL SECURITY;
+
+ALTER TABLE public.users ENABLE ROW LEVEL SECURITY;

@@ -14,6 +14,7 @@ from shippyard.host.process import Completed, Processes
 from shippyard.postgres.embedded import embedded_cluster
 from shippyard.postgres.target import Target
 from shippyard.postgres.tools import Tools, installed_tools
+from shippyard.setup.schema import make_policy_roles
 from tests.integration.migrations_tree.shippyar_tree import (
     MIGRATIONS,
     PlainAlembic,
@@ -39,6 +40,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def server(request: pytest.FixtureRequest, processes: Processes) -> Iterator[Server]:
     tools: Tools = request.param
     with embedded_cluster(tools, processes) as cluster:
+        make_policy_roles(cluster.target())
         yield Server(tools, cluster, processes)
 
 

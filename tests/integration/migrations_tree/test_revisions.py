@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 
 import psycopg
@@ -82,19 +83,32 @@ def test_plain_alembic_builds_schema_sql_and_finds_no_drift(
 
 
 def test_sql_rendered_without_a_database_builds_the_same(
-    server: Server, at_head: Target, database: Target
+    server: Server, at_head: Target, database: Target, tmp_path: Path
 ) -> None:
-    with psycopg.connect(**database.conninfo(), autocommit=True) as connection:
-        connection.execute(rendered().encode())
+    script = tmp_path / "all.sql"
+    script.write_text(rendered(), encoding="utf-8")
+    script.chmod(0o644)
+    done = server.processes.run(
+        [
+            server.tools.path("psql"),
+            "--no-psqlrc",
+            "--set=ON_ERROR_STOP=1",
+            *database.arguments(),
+            f"--file={script}",
+        ],
+        timeout_s=60,
+        env=database.environment(),
+    )
+    assert done.returncode == 0, done.reason()
     assert server.dump(database) == server.dump(at_head)
 
 
-def test_people_who_were_there_are_basic_and_an_unknown_tier_is_refused(database: Target) -> None:
+def test_people_who_were_there_get_a_tier_and_an_unknown_one_is_refused(database: Target) -> None:
     move(database, "002")
     with psycopg.connect(**database.conninfo(), autocommit=True) as connection:
         connection.execute("INSERT INTO users (email, full_name) VALUES ('a@example.com', 'A')")
         move(database, "head")
-        rows = connection.execute("SELECT email, subscription_tier FROM users").fetchall()
+        rows = connection.execute("SELECT email_v2, subscription_tier FROM users").fetchall()
         assert rows == [("a@example.com", "basic")]
         with pytest.raises(psycopg.errors.CheckViolation):
             connection.execute("UPDATE users SET subscription_tier = 'gold'")
@@ -105,17 +119,17 @@ def test_a_failing_revision_leaves_the_ones_before_it_and_nothing_of_itself(
 ) -> None:
     move(database, "001")
     with psycopg.connect(**database.conninfo(), autocommit=True) as connection:
-        # 003 will find its check's name taken, after it has added its column
+        # 007 will find its function's name taken, after it has added its column
         connection.execute(
-            "ALTER TABLE users ADD CONSTRAINT ck_users_subscription_tier CHECK (true)"
+            "CREATE FUNCTION dual_write_users_email_email_v2() RETURNS int LANGUAGE sql RETURN 1"
         )
-        with pytest.raises(Exception, match="already exists"):
+        with pytest.raises(Exception, match="cannot change return type"):
             move(database, "head")
         assert connection.execute("SELECT version_num FROM alembic_version").fetchall() == [
-            ("002",)
+            ("006",)
         ]
         columns = connection.execute("SELECT * FROM users").description or []
-        assert "subscription_tier" not in [column.name for column in columns]
+        assert "email_v2" not in [column.name for column in columns]
 
 
 def test_rows_of_large_old_tables_are_not_rewritten(database: Target) -> None:

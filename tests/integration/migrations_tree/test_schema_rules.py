@@ -145,7 +145,7 @@ def test_all_tables_are_there(at_head: Target) -> None:
 
 
 def test_one_account_per_address_however_it_is_written(at_head: Target) -> None:
-    insert = "INSERT INTO users (email, full_name) VALUES (%s, 'A')"
+    insert = "INSERT INTO users (email_v2, full_name) VALUES (%s, 'A')"
     with psycopg.connect(**at_head.conninfo(), autocommit=True) as connection:
         connection.execute(insert, ["ada@example.com"])
         with pytest.raises(psycopg.errors.UniqueViolation):
