@@ -175,6 +175,9 @@ class Runner:
 
     def _upgrade(self, engine: Engine, step: Step) -> None:
         config = alembic_config(self._spec.copy, self._spec.ini, self._spec.scripts)
+        # the same patience for steps that try again by themselves
+        config.attributes["lock_attempts"] = self._spec.lock_attempts
+        config.attributes["retry_pause_s"] = self._spec.retry_pause_s
         # Handed over outside a transaction: inside one, autocommit_block would break.
         with engine.connect() as connection:
             config.attributes["connection"] = connection
