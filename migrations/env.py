@@ -34,8 +34,9 @@ SERVER_SETTINGS = "-c lock_timeout=2s -c client_connection_check_interval=1s"
 
 
 def _beside(name: str) -> ModuleType:
-    """A module of this folder, whatever the current folder and `sys.path` are."""
-    path = Path(__file__).with_name(f"{name}.py")
+    """A module or package of this folder, whatever the current folder and `sys.path` are."""
+    place = Path(__file__).with_name(name)
+    path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
     spec = importlib.util.spec_from_file_location(f"shippyar_migrations_{name}", path)
     assert spec is not None
     assert spec.loader is not None

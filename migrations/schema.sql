@@ -24,7 +24,19 @@ ALTER TABLE ONLY public.addresses FORCE ROW LEVEL SECURITY;
 
 COMMENT ON TABLE public.addresses IS 'Doors where things are picked up or delivered';
 
+COMMENT ON COLUMN public.addresses.user_id IS 'Whose door it is';
+
+COMMENT ON COLUMN public.addresses.city_id IS 'Where it is';
+
 COMMENT ON COLUMN public.addresses.label IS 'What its owner calls it: home, warehouse 2';
+
+COMMENT ON COLUMN public.addresses.line1 IS 'Street and number';
+
+COMMENT ON COLUMN public.addresses.line2 IS 'Floor, gate, care of';
+
+COMMENT ON COLUMN public.addresses.postal_code IS 'As the country writes it; null where there are none';
+
+COMMENT ON COLUMN public.addresses.created_at IS 'When it was entered';
 
 CREATE TABLE public.bookings (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -37,7 +49,13 @@ CREATE TABLE public.bookings (
 
 COMMENT ON TABLE public.bookings IS 'Quotes that were accepted';
 
+COMMENT ON COLUMN public.bookings.quote_id IS 'What was accepted';
+
 COMMENT ON COLUMN public.bookings.shipment_id IS 'The quote''s; here for uq_bookings_live';
+
+COMMENT ON COLUMN public.bookings.status IS 'confirmed, then completed or cancelled';
+
+COMMENT ON COLUMN public.bookings.booked_at IS 'When the quote was accepted';
 
 CREATE TABLE public.carriers (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -51,6 +69,16 @@ CREATE TABLE public.carriers (
 );
 
 COMMENT ON TABLE public.carriers IS 'Companies that carry things and quote for it';
+
+COMMENT ON COLUMN public.carriers.country_code IS 'Where it is registered';
+
+COMMENT ON COLUMN public.carriers.name IS 'As people know it';
+
+COMMENT ON COLUMN public.carriers.contact_email IS 'Where we write to';
+
+COMMENT ON COLUMN public.carriers.status IS 'applied until we looked; then approved or suspended';
+
+COMMENT ON COLUMN public.carriers.created_at IS 'When it applied';
 
 COMMENT ON COLUMN public.carriers.updated_at IS 'Set by the application with every change';
 
@@ -68,7 +96,11 @@ CREATE TABLE public.cities (
 
 COMMENT ON TABLE public.cities IS 'Places between which things are sent; reference data';
 
+COMMENT ON COLUMN public.cities.country_code IS 'The country it is in';
+
 COMMENT ON COLUMN public.cities.region IS 'State or province where a name is not enough, else ''''';
+
+COMMENT ON COLUMN public.cities.name IS 'As English has it, with its accents';
 
 COMMENT ON COLUMN public.cities.latitude IS 'Degrees north, WGS 84';
 
@@ -87,7 +119,13 @@ CREATE TABLE public.companies (
 
 COMMENT ON TABLE public.companies IS 'Companies whose people send things';
 
+COMMENT ON COLUMN public.companies.country_code IS 'Where it is registered';
+
 COMMENT ON COLUMN public.companies.registration_number IS 'As its country''s register has it';
+
+COMMENT ON COLUMN public.companies.name IS 'As its register has it';
+
+COMMENT ON COLUMN public.companies.created_at IS 'When it was entered';
 
 COMMENT ON COLUMN public.companies.vat_number IS 'With its country''s letters, as invoices show it';
 
@@ -130,9 +168,21 @@ CREATE TABLE public.payments (
 
 COMMENT ON TABLE public.payments IS 'Money that moved, or should have, for a booking';
 
+COMMENT ON COLUMN public.payments.booking_id IS 'What is paid for';
+
+COMMENT ON COLUMN public.payments.amount IS 'In the currency beside it';
+
 COMMENT ON COLUMN public.payments.currency IS 'ISO 4217';
 
+COMMENT ON COLUMN public.payments.method IS 'card, transfer or invoice';
+
+COMMENT ON COLUMN public.payments.status IS 'pending until the provider says captured or failed; refunded after that';
+
 COMMENT ON COLUMN public.payments.provider_reference IS 'The payment provider''s own id; makes a repeated notice harmless';
+
+COMMENT ON COLUMN public.payments.created_at IS 'When we asked for it';
+
+COMMENT ON COLUMN public.payments.captured_at IS 'When the provider had it; null before';
 
 CREATE TABLE public.quotes (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -150,7 +200,19 @@ CREATE TABLE public.quotes (
 
 COMMENT ON TABLE public.quotes IS 'What carriers ask for carrying a shipment';
 
+COMMENT ON COLUMN public.quotes.shipment_id IS 'What would be carried';
+
+COMMENT ON COLUMN public.quotes.carrier_id IS 'Who would carry it';
+
+COMMENT ON COLUMN public.quotes.amount IS 'For all of it, in the currency beside it';
+
 COMMENT ON COLUMN public.quotes.currency IS 'ISO 4217';
+
+COMMENT ON COLUMN public.quotes.status IS 'offered, then accepted, declined, withdrawn or expired';
+
+COMMENT ON COLUMN public.quotes.valid_until IS 'Not to be accepted after this';
+
+COMMENT ON COLUMN public.quotes.created_at IS 'When it was offered';
 
 CREATE TABLE public.reviews (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -164,7 +226,15 @@ CREATE TABLE public.reviews (
 
 COMMENT ON TABLE public.reviews IS 'What a sender says of a carrier, once for each booking';
 
+COMMENT ON COLUMN public.reviews.booking_id IS 'What is reviewed';
+
+COMMENT ON COLUMN public.reviews.author_id IS 'Who wrote it';
+
 COMMENT ON COLUMN public.reviews.rating IS '1 to 5, 5 is best';
+
+COMMENT ON COLUMN public.reviews.comment IS 'In the author''s words; null for stars alone';
+
+COMMENT ON COLUMN public.reviews.created_at IS 'When it was written';
 
 CREATE TABLE public.shipment_events (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -178,6 +248,14 @@ CREATE TABLE public.shipment_events (
 );
 
 COMMENT ON TABLE public.shipment_events IS 'What happened to a shipment; rows are added, never changed';
+
+COMMENT ON COLUMN public.shipment_events.shipment_id IS 'What it happened to';
+
+COMMENT ON COLUMN public.shipment_events.kind IS 'One for each change of the shipment''s status, and stops on the way';
+
+COMMENT ON COLUMN public.shipment_events.city_id IS 'Where; null when nobody said';
+
+COMMENT ON COLUMN public.shipment_events.note IS 'What the carrier adds';
 
 COMMENT ON COLUMN public.shipment_events.happened_at IS 'In the world, as the carrier says';
 
@@ -200,7 +278,21 @@ CREATE TABLE public.shipment_items (
 
 COMMENT ON TABLE public.shipment_items IS 'Pieces of a shipment, one row for each kind';
 
+COMMENT ON COLUMN public.shipment_items.shipment_id IS 'What it is a part of';
+
+COMMENT ON COLUMN public.shipment_items.description IS 'As the sender calls it';
+
+COMMENT ON COLUMN public.shipment_items.quantity IS 'Pieces of this kind';
+
 COMMENT ON COLUMN public.shipment_items.weight_kg IS 'Of one piece';
+
+COMMENT ON COLUMN public.shipment_items.length_cm IS 'Of one piece; null when not measured';
+
+COMMENT ON COLUMN public.shipment_items.width_cm IS 'Of one piece; null when not measured';
+
+COMMENT ON COLUMN public.shipment_items.height_cm IS 'Of one piece; null when not measured';
+
+COMMENT ON COLUMN public.shipment_items.is_fragile IS 'Wants to be handled with care';
 
 CREATE TABLE public.shipments (
     id uuid DEFAULT gen_random_uuid() NOT NULL,
@@ -227,11 +319,23 @@ COMMENT ON TABLE public.shipments IS 'What someone wants carried from one door t
 
 COMMENT ON COLUMN public.shipments.reference IS 'What people say on the phone';
 
+COMMENT ON COLUMN public.shipments.sender_id IS 'Who sends it';
+
+COMMENT ON COLUMN public.shipments.origin_address_id IS 'Where it is picked up';
+
+COMMENT ON COLUMN public.shipments.destination_address_id IS 'Where it is delivered';
+
 COMMENT ON COLUMN public.shipments.status IS 'Where it stands now; how it came there is in its events';
+
+COMMENT ON COLUMN public.shipments.pickup_after IS 'Not to be picked up before this';
+
+COMMENT ON COLUMN public.shipments.deliver_before IS 'To be delivered before this';
 
 COMMENT ON COLUMN public.shipments.declared_value IS 'What the goods are insured for';
 
 COMMENT ON COLUMN public.shipments.currency IS 'ISO 4217';
+
+COMMENT ON COLUMN public.shipments.created_at IS 'When it was drafted';
 
 COMMENT ON COLUMN public.shipments.updated_at IS 'Set by the application with every change';
 
@@ -251,9 +355,17 @@ ALTER TABLE ONLY public.user_preferences FORCE ROW LEVEL SECURITY;
 
 COMMENT ON TABLE public.user_preferences IS 'How a person wants to be shown and told things; no row means the defaults';
 
+COMMENT ON COLUMN public.user_preferences.user_id IS 'Whose they are';
+
 COMMENT ON COLUMN public.user_preferences.language IS 'BCP 47 language tag';
 
 COMMENT ON COLUMN public.user_preferences.currency IS 'ISO 4217; prices are shown in it';
+
+COMMENT ON COLUMN public.user_preferences.units IS 'metric or imperial';
+
+COMMENT ON COLUMN public.user_preferences.notify_by_email IS 'Writes when a shipment moves';
+
+COMMENT ON COLUMN public.user_preferences.notify_by_sms IS 'The same, to the phone';
 
 COMMENT ON COLUMN public.user_preferences.updated_at IS 'Set by the application with every change';
 
@@ -277,7 +389,15 @@ ALTER TABLE ONLY public.users FORCE ROW LEVEL SECURITY;
 
 COMMENT ON TABLE public.users IS 'People with an account; company_id is null for a private person';
 
+COMMENT ON COLUMN public.users.company_id IS 'Whom the person sends for; null for a private person';
+
+COMMENT ON COLUMN public.users.full_name IS 'As the person writes it';
+
 COMMENT ON COLUMN public.users.phone IS 'E.164, with the plus sign';
+
+COMMENT ON COLUMN public.users.status IS 'invited until the first sign-in, then active; suspended by us, or closed';
+
+COMMENT ON COLUMN public.users.created_at IS 'When the account was made';
 
 COMMENT ON COLUMN public.users.updated_at IS 'Set by the application with every change';
 

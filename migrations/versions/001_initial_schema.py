@@ -78,7 +78,9 @@ def _create_places() -> None:
     op.create_table(
         "cities",
         _key(),
-        sa.Column("country_code", sa.CHAR(length=2), nullable=False),
+        sa.Column(
+            "country_code", sa.CHAR(length=2), nullable=False, comment="The country it is in"
+        ),
         sa.Column(
             "region",
             sa.Text(),
@@ -86,7 +88,12 @@ def _create_places() -> None:
             nullable=False,
             comment="State or province where a name is not enough, else ''",
         ),
-        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column(
+            "name",
+            sa.Text(),
+            nullable=False,
+            comment="As English has it, with its accents",
+        ),
         sa.Column(
             "latitude",
             sa.Numeric(precision=7, scale=4),
@@ -117,15 +124,17 @@ def _create_parties() -> None:
     op.create_table(
         "companies",
         _key(),
-        sa.Column("country_code", sa.CHAR(length=2), nullable=False),
+        sa.Column(
+            "country_code", sa.CHAR(length=2), nullable=False, comment="Where it is registered"
+        ),
         sa.Column(
             "registration_number",
             sa.Text(),
             nullable=False,
             comment="As its country's register has it",
         ),
-        sa.Column("name", sa.Text(), nullable=False),
-        _now("created_at"),
+        sa.Column("name", sa.Text(), nullable=False, comment="As its register has it"),
+        _now("created_at", comment="When it was entered"),
         sa.ForeignKeyConstraint(
             ["country_code"], ["countries.code"], name=op.f("fk_companies_country_code")
         ),
@@ -140,17 +149,28 @@ def _create_parties() -> None:
     op.create_table(
         "users",
         _key(),
-        sa.Column("company_id", sa.Uuid(), nullable=True),
+        sa.Column(
+            "company_id",
+            sa.Uuid(),
+            nullable=True,
+            comment="Whom the person sends for; null for a private person",
+        ),
         sa.Column(
             "email",
             sa.Text(),
             nullable=False,
             comment="Where the person is written to; signs in with it",
         ),
-        sa.Column("full_name", sa.Text(), nullable=False),
+        sa.Column("full_name", sa.Text(), nullable=False, comment="As the person writes it"),
         sa.Column("phone", sa.Text(), nullable=True, comment="E.164, with the plus sign"),
-        sa.Column("status", sa.Text(), server_default="invited", nullable=False),
-        _now("created_at"),
+        sa.Column(
+            "status",
+            sa.Text(),
+            server_default="invited",
+            nullable=False,
+            comment="invited until the first sign-in, then active; suspended by us, or closed",
+        ),
+        _now("created_at", comment="When the account was made"),
         _now("updated_at", comment="Set by the application with every change"),
         sa.CheckConstraint("position('@' in email) > 1", name=op.f("ck_users_email")),
         sa.CheckConstraint(
@@ -166,15 +186,20 @@ def _create_parties() -> None:
     op.create_table(
         "addresses",
         _key(),
-        sa.Column("user_id", sa.Uuid(), nullable=False),
-        sa.Column("city_id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False, comment="Whose door it is"),
+        sa.Column("city_id", sa.Uuid(), nullable=False, comment="Where it is"),
         sa.Column(
             "label", sa.Text(), nullable=False, comment="What its owner calls it: home, warehouse 2"
         ),
-        sa.Column("line1", sa.Text(), nullable=False),
-        sa.Column("line2", sa.Text(), nullable=True),
-        sa.Column("postal_code", sa.Text(), nullable=True),
-        _now("created_at"),
+        sa.Column("line1", sa.Text(), nullable=False, comment="Street and number"),
+        sa.Column("line2", sa.Text(), nullable=True, comment="Floor, gate, care of"),
+        sa.Column(
+            "postal_code",
+            sa.Text(),
+            nullable=True,
+            comment="As the country writes it; null where there are none",
+        ),
+        _now("created_at", comment="When it was entered"),
         sa.ForeignKeyConstraint(["city_id"], ["cities.id"], name=op.f("fk_addresses_city_id")),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_addresses_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_addresses")),
@@ -185,11 +210,19 @@ def _create_parties() -> None:
     op.create_table(
         "carriers",
         _key(),
-        sa.Column("country_code", sa.CHAR(length=2), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("contact_email", sa.Text(), nullable=False),
-        sa.Column("status", sa.Text(), server_default="applied", nullable=False),
-        _now("created_at"),
+        sa.Column(
+            "country_code", sa.CHAR(length=2), nullable=False, comment="Where it is registered"
+        ),
+        sa.Column("name", sa.Text(), nullable=False, comment="As people know it"),
+        sa.Column("contact_email", sa.Text(), nullable=False, comment="Where we write to"),
+        sa.Column(
+            "status",
+            sa.Text(),
+            server_default="applied",
+            nullable=False,
+            comment="applied until we looked; then approved or suspended",
+        ),
+        _now("created_at", comment="When it applied"),
         _now("updated_at", comment="Set by the application with every change"),
         sa.CheckConstraint(
             "status IN ('applied', 'approved', 'suspended')", name=op.f("ck_carriers_status")
@@ -209,9 +242,11 @@ def _create_shipments() -> None:
         "shipments",
         _key(),
         sa.Column("reference", sa.Text(), nullable=False, comment="What people say on the phone"),
-        sa.Column("sender_id", sa.Uuid(), nullable=False),
-        sa.Column("origin_address_id", sa.Uuid(), nullable=False),
-        sa.Column("destination_address_id", sa.Uuid(), nullable=False),
+        sa.Column("sender_id", sa.Uuid(), nullable=False, comment="Who sends it"),
+        sa.Column("origin_address_id", sa.Uuid(), nullable=False, comment="Where it is picked up"),
+        sa.Column(
+            "destination_address_id", sa.Uuid(), nullable=False, comment="Where it is delivered"
+        ),
         sa.Column(
             "status",
             sa.Text(),
@@ -219,8 +254,18 @@ def _create_shipments() -> None:
             nullable=False,
             comment="Where it stands now; how it came there is in its events",
         ),
-        sa.Column("pickup_after", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("deliver_before", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "pickup_after",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            comment="Not to be picked up before this",
+        ),
+        sa.Column(
+            "deliver_before",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            comment="To be delivered before this",
+        ),
         sa.Column(
             "declared_value",
             sa.Numeric(precision=12, scale=2),
@@ -228,7 +273,7 @@ def _create_shipments() -> None:
             comment="What the goods are insured for",
         ),
         sa.Column("currency", sa.CHAR(length=3), nullable=False, comment="ISO 4217"),
-        _now("created_at"),
+        _now("created_at", comment="When it was drafted"),
         _now("updated_at", comment="Set by the application with every change"),
         sa.CheckConstraint("currency ~ '^[A-Z]{3}$'", name=op.f("ck_shipments_currency")),
         sa.CheckConstraint(
@@ -268,16 +313,28 @@ def _create_shipments() -> None:
     op.create_table(
         "shipment_items",
         _key(),
-        sa.Column("shipment_id", sa.Uuid(), nullable=False),
-        sa.Column("description", sa.Text(), nullable=False),
-        sa.Column("quantity", sa.Integer(), nullable=False),
+        sa.Column("shipment_id", sa.Uuid(), nullable=False, comment="What it is a part of"),
+        sa.Column("description", sa.Text(), nullable=False, comment="As the sender calls it"),
+        sa.Column("quantity", sa.Integer(), nullable=False, comment="Pieces of this kind"),
         sa.Column(
             "weight_kg", sa.Numeric(precision=10, scale=3), nullable=False, comment="Of one piece"
         ),
-        sa.Column("length_cm", sa.Integer(), nullable=True),
-        sa.Column("width_cm", sa.Integer(), nullable=True),
-        sa.Column("height_cm", sa.Integer(), nullable=True),
-        sa.Column("is_fragile", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column(
+            "length_cm", sa.Integer(), nullable=True, comment="Of one piece; null when not measured"
+        ),
+        sa.Column(
+            "width_cm", sa.Integer(), nullable=True, comment="Of one piece; null when not measured"
+        ),
+        sa.Column(
+            "height_cm", sa.Integer(), nullable=True, comment="Of one piece; null when not measured"
+        ),
+        sa.Column(
+            "is_fragile",
+            sa.Boolean(),
+            server_default=sa.text("false"),
+            nullable=False,
+            comment="Wants to be handled with care",
+        ),
         sa.CheckConstraint(
             "length_cm > 0 AND width_cm > 0 AND height_cm > 0", name=op.f("ck_shipment_items_size")
         ),
@@ -296,10 +353,15 @@ def _create_shipments() -> None:
     op.create_table(
         "shipment_events",
         _key(),
-        sa.Column("shipment_id", sa.Uuid(), nullable=False),
-        sa.Column("kind", sa.Text(), nullable=False),
-        sa.Column("city_id", sa.Uuid(), nullable=True),
-        sa.Column("note", sa.Text(), nullable=True),
+        sa.Column("shipment_id", sa.Uuid(), nullable=False, comment="What it happened to"),
+        sa.Column(
+            "kind",
+            sa.Text(),
+            nullable=False,
+            comment="One for each change of the shipment's status, and stops on the way",
+        ),
+        sa.Column("city_id", sa.Uuid(), nullable=True, comment="Where; null when nobody said"),
+        sa.Column("note", sa.Text(), nullable=True, comment="What the carrier adds"),
         sa.Column(
             "happened_at",
             sa.DateTime(timezone=True),
@@ -337,13 +399,29 @@ def _create_deals() -> None:
     op.create_table(
         "quotes",
         _key(),
-        sa.Column("shipment_id", sa.Uuid(), nullable=False),
-        sa.Column("carrier_id", sa.Uuid(), nullable=False),
-        sa.Column("amount", sa.Numeric(precision=12, scale=2), nullable=False),
+        sa.Column("shipment_id", sa.Uuid(), nullable=False, comment="What would be carried"),
+        sa.Column("carrier_id", sa.Uuid(), nullable=False, comment="Who would carry it"),
+        sa.Column(
+            "amount",
+            sa.Numeric(precision=12, scale=2),
+            nullable=False,
+            comment="For all of it, in the currency beside it",
+        ),
         sa.Column("currency", sa.CHAR(length=3), nullable=False, comment="ISO 4217"),
-        sa.Column("status", sa.Text(), server_default="offered", nullable=False),
-        sa.Column("valid_until", sa.DateTime(timezone=True), nullable=False),
-        _now("created_at"),
+        sa.Column(
+            "status",
+            sa.Text(),
+            server_default="offered",
+            nullable=False,
+            comment="offered, then accepted, declined, withdrawn or expired",
+        ),
+        sa.Column(
+            "valid_until",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            comment="Not to be accepted after this",
+        ),
+        _now("created_at", comment="When it was offered"),
         sa.CheckConstraint("currency ~ '^[A-Z]{3}$'", name=op.f("ck_quotes_currency")),
         sa.CheckConstraint(
             "status IN ('offered', 'accepted', 'declined', 'withdrawn', 'expired')",
@@ -378,15 +456,21 @@ def _create_deals() -> None:
     op.create_table(
         "bookings",
         _key(),
-        sa.Column("quote_id", sa.Uuid(), nullable=False),
+        sa.Column("quote_id", sa.Uuid(), nullable=False, comment="What was accepted"),
         sa.Column(
             "shipment_id",
             sa.Uuid(),
             nullable=False,
             comment="The quote's; here for uq_bookings_live",
         ),
-        sa.Column("status", sa.Text(), server_default="confirmed", nullable=False),
-        _now("booked_at"),
+        sa.Column(
+            "status",
+            sa.Text(),
+            server_default="confirmed",
+            nullable=False,
+            comment="confirmed, then completed or cancelled",
+        ),
+        _now("booked_at", comment="When the quote was accepted"),
         sa.CheckConstraint(
             "status IN ('confirmed', 'completed', 'cancelled')", name=op.f("ck_bookings_status")
         ),
@@ -412,19 +496,35 @@ def _create_deals() -> None:
     op.create_table(
         "payments",
         _key(),
-        sa.Column("booking_id", sa.Uuid(), nullable=False),
-        sa.Column("amount", sa.Numeric(precision=12, scale=2), nullable=False),
+        sa.Column("booking_id", sa.Uuid(), nullable=False, comment="What is paid for"),
+        sa.Column(
+            "amount",
+            sa.Numeric(precision=12, scale=2),
+            nullable=False,
+            comment="In the currency beside it",
+        ),
         sa.Column("currency", sa.CHAR(length=3), nullable=False, comment="ISO 4217"),
-        sa.Column("method", sa.Text(), nullable=False),
-        sa.Column("status", sa.Text(), server_default="pending", nullable=False),
+        sa.Column("method", sa.Text(), nullable=False, comment="card, transfer or invoice"),
+        sa.Column(
+            "status",
+            sa.Text(),
+            server_default="pending",
+            nullable=False,
+            comment="pending until the provider says captured or failed; refunded after that",
+        ),
         sa.Column(
             "provider_reference",
             sa.Text(),
             nullable=False,
             comment="The payment provider's own id; makes a repeated notice harmless",
         ),
-        _now("created_at"),
-        sa.Column("captured_at", sa.DateTime(timezone=True), nullable=True),
+        _now("created_at", comment="When we asked for it"),
+        sa.Column(
+            "captured_at",
+            sa.DateTime(timezone=True),
+            nullable=True,
+            comment="When the provider had it; null before",
+        ),
         sa.CheckConstraint("currency ~ '^[A-Z]{3}$'", name=op.f("ck_payments_currency")),
         sa.CheckConstraint(
             "method IN ('card', 'transfer', 'invoice')", name=op.f("ck_payments_method")
@@ -455,11 +555,16 @@ def _create_deals() -> None:
     op.create_table(
         "reviews",
         _key(),
-        sa.Column("booking_id", sa.Uuid(), nullable=False),
-        sa.Column("author_id", sa.Uuid(), nullable=False),
+        sa.Column("booking_id", sa.Uuid(), nullable=False, comment="What is reviewed"),
+        sa.Column("author_id", sa.Uuid(), nullable=False, comment="Who wrote it"),
         sa.Column("rating", sa.SmallInteger(), nullable=False, comment="1 to 5, 5 is best"),
-        sa.Column("comment", sa.Text(), nullable=True),
-        _now("created_at"),
+        sa.Column(
+            "comment",
+            sa.Text(),
+            nullable=True,
+            comment="In the author's words; null for stars alone",
+        ),
+        _now("created_at", comment="When it was written"),
         sa.CheckConstraint("rating BETWEEN 1 AND 5", name=op.f("ck_reviews_rating")),
         sa.ForeignKeyConstraint(["author_id"], ["users.id"], name=op.f("fk_reviews_author_id")),
         sa.ForeignKeyConstraint(

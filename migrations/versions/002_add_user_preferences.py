@@ -19,7 +19,7 @@ depends_on: str | Sequence[str] | None = None
 def upgrade() -> None:
     op.create_table(
         "user_preferences",
-        sa.Column("user_id", sa.Uuid(), nullable=False),
+        sa.Column("user_id", sa.Uuid(), nullable=False, comment="Whose they are"),
         sa.Column(
             "language",
             sa.Text(),
@@ -34,9 +34,27 @@ def upgrade() -> None:
             nullable=False,
             comment="ISO 4217; prices are shown in it",
         ),
-        sa.Column("units", sa.Text(), server_default="metric", nullable=False),
-        sa.Column("notify_by_email", sa.Boolean(), server_default=sa.text("true"), nullable=False),
-        sa.Column("notify_by_sms", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column(
+            "units",
+            sa.Text(),
+            server_default="metric",
+            nullable=False,
+            comment="metric or imperial",
+        ),
+        sa.Column(
+            "notify_by_email",
+            sa.Boolean(),
+            server_default=sa.text("true"),
+            nullable=False,
+            comment="Writes when a shipment moves",
+        ),
+        sa.Column(
+            "notify_by_sms",
+            sa.Boolean(),
+            server_default=sa.text("false"),
+            nullable=False,
+            comment="The same, to the phone",
+        ),
         sa.Column(
             "updated_at",
             sa.DateTime(timezone=True),

@@ -37,12 +37,12 @@ def test_a_new_revision_gets_the_next_number_without_a_database(
 def test_autogenerate_gets_the_next_number_and_sees_a_new_column(
     alembic: PlainAlembic, tree: Path, next_id: str, at_head: Target
 ) -> None:
-    models = tree / "models.py"
+    models = tree / "models" / "parties.py"
     before = models.read_text(encoding="utf-8")
     models.write_text(
         before.replace(
-            "    full_name: Mapped[str]\n",
-            "    full_name: Mapped[str]\n    nick: Mapped[str | None]\n",
+            "    phone: Mapped[str | None]",
+            "    nick: Mapped[str | None]\n    phone: Mapped[str | None]",
         ),
         encoding="utf-8",
     )

@@ -34,7 +34,9 @@ def revisions() -> list[str]:
 
 @pytest.fixture
 def models() -> Iterator[ModuleType]:
-    spec = importlib.util.spec_from_file_location("models_under_test", MIGRATIONS / "models.py")
+    spec = importlib.util.spec_from_file_location(
+        "models_under_test", MIGRATIONS / "models" / "__init__.py"
+    )
     assert spec
     assert spec.loader
     module = sys.modules["models_under_test"] = importlib.util.module_from_spec(spec)

@@ -36,6 +36,15 @@ JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE {OURS} AND coalesce(obj_description(c.oid, 'pg_class'), '') = ''
 """
 
+COLUMNS_WITHOUT_COMMENT = f"""
+SELECT c.relname || '.' || a.attname
+FROM pg_attribute AS a
+JOIN pg_class AS c ON c.oid = a.attrelid
+JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE {OURS} AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> 'id'
+AND coalesce(col_description(c.oid, a.attnum), '') = ''
+"""
+
 # A country's key is its ISO code: the one natural key.
 KEYS_THAT_ARE_NOT_UUID = f"""
 SELECT c.relname
@@ -92,6 +101,10 @@ RULES = {
         "CREATE TABLE bad (id uuid PRIMARY KEY, seen_at timestamp)",
     ),
     "tables are commented": (UNCOMMENTED, "CREATE TABLE bad (id uuid PRIMARY KEY)"),
+    "columns are commented": (
+        COLUMNS_WITHOUT_COMMENT,
+        "CREATE TABLE bad (id uuid PRIMARY KEY, seen_at timestamptz)",
+    ),
     "keys are uuid": (KEYS_THAT_ARE_NOT_UUID, "CREATE TABLE bad (id bigint PRIMARY KEY)"),
     "money has a currency": (
         MONEY_WITHOUT_CURRENCY,
