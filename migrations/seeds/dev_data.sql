@@ -4,32 +4,40 @@
 -- Needs countries.sql and cities.sql. The same rows every time: ids, words and moments are made from
 -- counters. May be loaded again and again: rows that are there, changed or not, are left alone.
 
-INSERT INTO companies (id, country_code, registration_number, name, created_at)
+INSERT INTO companies (id, country_code, registration_number, name, created_at, vat_number)
 SELECT
     md5('company:' || n)::uuid,
     (ARRAY['DE', 'NL', 'FR', 'PL', 'TR', 'AE'])[1 + n % 6],
     'DEV-' || lpad(n::text, 4, '0'),
     (ARRAY['Nordlicht', 'Blue Anchor', 'Vistula', 'Meridian'])[1 + n % 4]
     || ' ' || (ARRAY['Trading', 'Furniture', 'Machines'])[1 + n % 3] || ' ' || n,
-    timestamptz '2026-01-05 08:00+00' + n * interval '1 day'
-FROM generate_series(1, 12) AS n
+    timestamptz '2026-01-05 08:00+00' + n * interval '1 day',
+    CASE
+        WHEN n % 5 <> 0
+            THEN (ARRAY['DE', 'NL', 'FR', 'PL', 'TR', 'AE'])[1 + n % 6] || lpad(n::text, 9, '0')
+    END
+FROM generate_series(1, 30) AS n
 ON CONFLICT DO NOTHING;
 
 -- One in three belongs to a company.
 INSERT INTO users
-    (id, company_id, email, full_name, phone, status, created_at, updated_at, subscription_tier)
+    (
+        id, company_id, email_v2, full_name, phone, status, created_at, updated_at,
+        subscription_tier, country_code
+    )
 SELECT
     md5('user:' || n)::uuid,
-    CASE WHEN n % 3 = 0 THEN md5('company:' || 1 + n / 3 % 12)::uuid END,
+    CASE WHEN n % 3 = 0 THEN md5('company:' || 1 + n / 3 % 30)::uuid END,
     'person' || n || '@example.com',
     (ARRAY['Ada', 'Bilal', 'Chloé', 'Deniz', 'Emeka', 'Freya', 'Goran'])[1 + n % 7]
     || ' ' || (ARRAY['Novak', 'Okafor', 'Petit', 'Richter', 'Sato'])[1 + n % 5],
     CASE WHEN n % 2 = 0 THEN '+120255501' || lpad((n % 100)::text, 2, '0') END,
     CASE n % 20 WHEN 7 THEN 'invited' WHEN 13 THEN 'suspended' ELSE 'active' END,
-    timestamptz '2026-01-10 09:00+00' + n * interval '5 hours',
-    timestamptz '2026-01-10 09:00+00' + n * interval '5 hours',
-    CASE WHEN n % 3 = 0 THEN 'business' WHEN n % 7 = 0 THEN 'plus' ELSE 'basic' END
-FROM generate_series(1, 60) AS n
+    timestamptz '2026-01-10 09:00+00' + n * interval '1 hour',
+    timestamptz '2026-01-10 09:00+00' + n * interval '1 hour',
+    CASE WHEN n % 3 = 0 THEN 'business' WHEN n % 7 = 0 THEN 'plus' ELSE 'basic' END,
+    CASE WHEN n % 4 <> 1 THEN (ARRAY['DE', 'NL', 'FR', 'PL', 'TR', 'AE', 'GB', 'US'])[1 + n % 8] END
+FROM generate_series(1, 300) AS n
 ON CONFLICT DO NOTHING;
 
 INSERT INTO user_preferences
@@ -41,8 +49,8 @@ SELECT
     CASE WHEN n % 4 = 3 THEN 'imperial' ELSE 'metric' END,
     n % 6 <> 0,
     n % 5 = 0,
-    timestamptz '2026-01-12 09:00+00' + n * interval '5 hours'
-FROM generate_series(1, 60, 2) AS n
+    timestamptz '2026-01-12 09:00+00' + n * interval '1 hour'
+FROM generate_series(1, 300, 2) AS n
 ON CONFLICT DO NOTHING;
 
 -- Two doors each. The names are of cities.sql, whose ids are made the same way.
@@ -59,8 +67,8 @@ SELECT
     CASE door WHEN 1 THEN 'home' ELSE 'warehouse' END,
     n || ' ' || (ARRAY['Harbour Street', 'Mill Lane', 'Station Road'])[1 + n % 3],
     lpad((10000 + n * 37 + door)::text, 5, '0'),
-    timestamptz '2026-01-12 10:00+00' + n * interval '5 hours'
-FROM generate_series(1, 60) AS n, generate_series(1, 2) AS door
+    timestamptz '2026-01-12 10:00+00' + n * interval '1 hour'
+FROM generate_series(1, 300) AS n, generate_series(1, 2) AS door
 ON CONFLICT DO NOTHING;
 
 INSERT INTO carriers (id, country_code, name, contact_email, status, created_at, updated_at)
@@ -69,10 +77,10 @@ SELECT
     (ARRAY['DE', 'NL', 'PL', 'TR'])[1 + n % 4],
     (ARRAY['Hanse', 'Polder', 'Tatra', 'Bosporus'])[1 + n % 4] || ' Carriers ' || n,
     'dispatch' || n || '@example.org',
-    CASE n WHEN 8 THEN 'applied' ELSE 'approved' END,
+    CASE n WHEN 20 THEN 'applied' ELSE 'approved' END,
     timestamptz '2026-01-06 08:00+00' + n * interval '1 day',
     timestamptz '2026-01-06 08:00+00' + n * interval '1 day'
-FROM generate_series(1, 8) AS n
+FROM generate_series(1, 20) AS n
 ON CONFLICT DO NOTHING;
 
 -- State by n % 6: 0 draft, 1 open, 2 booked, 3 in transit, 4 delivered, 5 cancelled. All below
@@ -85,17 +93,17 @@ INSERT INTO shipments
 SELECT
     md5('shipment:' || n)::uuid,
     'SHP-' || lpad(n::text, 6, '0'),
-    md5('user:' || 1 + n % 60)::uuid,
-    md5('address:' || 1 + n % 60 || ':1')::uuid,
-    md5('address:' || 1 + (n + 17) % 60 || ':2')::uuid,
+    md5('user:' || 1 + n % 299)::uuid,
+    md5('address:' || 1 + n % 299 || ':1')::uuid,
+    md5('address:' || 1 + (n + 17) % 299 || ':2')::uuid,
     (ARRAY['draft', 'open', 'booked', 'in_transit', 'delivered', 'cancelled'])[1 + n % 6],
-    timestamptz '2026-02-03 08:00+00' + n * interval '6 hours',
-    timestamptz '2026-02-10 18:00+00' + n * interval '6 hours',
+    timestamptz '2026-02-03 08:00+00' + n * interval '3 hours',
+    timestamptz '2026-02-10 18:00+00' + n * interval '3 hours',
     50 + n * 13 % 2000,
     'EUR',
-    timestamptz '2026-02-01 08:00+00' + n * interval '6 hours',
-    timestamptz '2026-02-01 08:00+00' + n * interval '6 hours'
-FROM generate_series(1, 120) AS n
+    timestamptz '2026-02-01 08:00+00' + n * interval '3 hours',
+    timestamptz '2026-02-01 08:00+00' + n * interval '3 hours'
+FROM generate_series(1, 1200) AS n
 ON CONFLICT DO NOTHING;
 
 INSERT INTO shipment_items
@@ -113,7 +121,7 @@ SELECT
     30 + n % 40,
     20 + n % 50,
     (n + piece) % 4 = 1
-FROM generate_series(1, 120) AS n, generate_series(1, 1 + n % 3) AS piece
+FROM generate_series(1, 1200) AS n, generate_series(1, 1 + n % 3) AS piece
 ON CONFLICT DO NOTHING;
 
 INSERT INTO shipment_events (id, shipment_id, kind, city_id, note, happened_at, recorded_at)
@@ -123,9 +131,9 @@ SELECT
     step.kind,
     CASE WHEN step.kind IN ('picked_up', 'delivered') THEN address.city_id END,
     CASE step.kind WHEN 'cancelled' THEN 'by the sender' END,
-    timestamptz '2026-02-01 08:00+00' + n * interval '6 hours' + step.after,
-    timestamptz '2026-02-01 08:05+00' + n * interval '6 hours' + step.after
-FROM generate_series(1, 120) AS n
+    timestamptz '2026-02-01 08:00+00' + n * interval '3 hours' + step.after,
+    timestamptz '2026-02-01 08:05+00' + n * interval '3 hours' + step.after
+FROM generate_series(1, 1200) AS n
 JOIN
     (
         VALUES
@@ -139,8 +147,8 @@ JOIN
 JOIN
     addresses AS address
     ON address.id = CASE step.kind
-        WHEN 'delivered' THEN md5('address:' || 1 + (n + 17) % 60 || ':2')::uuid
-        ELSE md5('address:' || 1 + n % 60 || ':1')::uuid
+        WHEN 'delivered' THEN md5('address:' || 1 + (n + 17) % 299 || ':2')::uuid
+        ELSE md5('address:' || 1 + n % 299 || ':1')::uuid
     END
 ON CONFLICT DO NOTHING;
 
@@ -150,7 +158,7 @@ INSERT INTO quotes
 SELECT
     md5('quote:' || n || ':' || offer)::uuid,
     md5('shipment:' || n)::uuid,
-    md5('carrier:' || 1 + (n + offer) % 7)::uuid,
+    md5('carrier:' || 1 + (n + offer) % 19)::uuid,
     80 + n * 11 % 400 + offer * 9.5,
     'EUR',
     CASE
@@ -159,9 +167,9 @@ SELECT
         WHEN offer = 1 THEN 'accepted'
         ELSE 'declined'
     END,
-    timestamptz '2026-02-03 08:00+00' + n * interval '6 hours',
-    timestamptz '2026-02-01 12:00+00' + n * interval '6 hours' + offer * interval '20 minutes'
-FROM generate_series(1, 120) AS n, generate_series(1, 3) AS offer
+    timestamptz '2026-02-03 08:00+00' + n * interval '3 hours',
+    timestamptz '2026-02-01 12:00+00' + n * interval '3 hours' + offer * interval '20 minutes'
+FROM generate_series(1, 1200) AS n, generate_series(1, 3) AS offer
 WHERE n % 6 <> 0
 ON CONFLICT DO NOTHING;
 
@@ -171,8 +179,8 @@ SELECT
     md5('quote:' || n || ':1')::uuid,
     md5('shipment:' || n)::uuid,
     CASE n % 6 WHEN 4 THEN 'completed' ELSE 'confirmed' END,
-    timestamptz '2026-02-02 08:00+00' + n * interval '6 hours'
-FROM generate_series(1, 120) AS n
+    timestamptz '2026-02-02 08:00+00' + n * interval '3 hours'
+FROM generate_series(1, 1200) AS n
 WHERE n % 6 IN (2, 3, 4)
 ON CONFLICT DO NOTHING;
 
@@ -186,9 +194,9 @@ SELECT
     (ARRAY['card', 'transfer', 'invoice'])[1 + n % 3],
     CASE n % 6 WHEN 2 THEN 'pending' ELSE 'captured' END,
     'dev-' || lpad(n::text, 6, '0'),
-    timestamptz '2026-02-02 08:10+00' + n * interval '6 hours',
-    CASE WHEN n % 6 <> 2 THEN timestamptz '2026-02-02 08:15+00' + n * interval '6 hours' END
-FROM generate_series(1, 120) AS n
+    timestamptz '2026-02-02 08:10+00' + n * interval '3 hours',
+    CASE WHEN n % 6 <> 2 THEN timestamptz '2026-02-02 08:15+00' + n * interval '3 hours' END
+FROM generate_series(1, 1200) AS n
 WHERE n % 6 IN (2, 3, 4)
 ON CONFLICT DO NOTHING;
 
@@ -196,10 +204,10 @@ INSERT INTO reviews (id, booking_id, author_id, rating, comment, created_at)
 SELECT
     md5('review:' || n)::uuid,
     md5('booking:' || n)::uuid,
-    md5('user:' || 1 + n % 60)::uuid,
+    md5('user:' || 1 + n % 299)::uuid,
     5 - n / 6 % 4,
     (ARRAY['On time and friendly.', 'A day late, nothing broken.', NULL])[1 + n / 6 % 3],
-    timestamptz '2026-02-07 08:00+00' + n * interval '6 hours'
-FROM generate_series(1, 120) AS n
+    timestamptz '2026-02-07 08:00+00' + n * interval '3 hours'
+FROM generate_series(1, 1200) AS n
 WHERE n % 6 = 4
 ON CONFLICT DO NOTHING;
