@@ -20,6 +20,7 @@ COMMANDS = {
     "doctor": "shippyard.cli.doctor:doctor",
     "restore": "shippyard.cli.restore:restore",
     "run": "shippyard.cli.run:run",
+    "seed": "shippyard.cli.seed:seed",
     "wal": "shippyard.cli.wal:wal",
 }
 
