@@ -28,6 +28,7 @@ from shippyard.control.client import Client
 from shippyard.host.process import Processes
 from shippyard.postgres.embedded import EmbeddedCluster
 from shippyard.postgres.tools import ToolsMissing, server_tools
+from shippyard.setup.schema import make_policy_roles
 
 DATABASE = "shop"
 READY_TIMEOUT_S = 30.0
@@ -216,6 +217,7 @@ def rig(context: Context) -> Iterator[Rig]:
         cluster = undo.enter_context(scratch_cluster(context.folder / "postgres", processes))
         with psycopg.connect(**cluster.target().conninfo(), autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{DATABASE}"'.encode())
+        make_policy_roles(cluster.target())
         pager = Pager()
         undo.callback(pager.close)
         manager = ServiceManager(context.folder / "notify.sock")
