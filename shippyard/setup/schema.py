@@ -115,8 +115,23 @@ def schema_built_in(empty: Target, tools: Tools, processes: Processes) -> str:
         SchemaFailed: Alembic or pg_dump refused.
     """
     make_policy_roles(empty)
-    _upgrade(empty, processes)
+    upgrade_to_head(empty, processes)
     return HEADING + "\n" + dump_schema(empty, tools, processes)
+
+
+def upgrade_to_head(target: Target, processes: Processes, tree: Path = MIGRATIONS) -> None:
+    """Plain Alembic to head, in a process of its own: it keeps its context in module globals.
+
+    Raises:
+        SchemaFailed: Alembic refused.
+    """
+    done = processes.run(
+        [sys.executable, "-m", "alembic", "-c", str(tree / "alembic.ini"), "upgrade", "head"],
+        timeout_s=UPGRADE_TIMEOUT_S,
+        env={"SHIPPYAR_DATABASE_URL": url_of(target)},
+    )
+    if done.returncode:
+        raise SchemaFailed(f"alembic upgrade: {done.reason()}")
 
 
 def main() -> None:
@@ -129,17 +144,6 @@ def main() -> None:
     finally:
         processes.end_all()
     write_atomically(MIGRATIONS / "schema.sql", text.encode(), mode=0o644)
-
-
-def _upgrade(target: Target, processes: Processes) -> None:
-    """Plain Alembic to head, in a process of its own: it keeps its context in module globals."""
-    done = processes.run(
-        [sys.executable, "-m", "alembic", "-c", str(MIGRATIONS / "alembic.ini"), "upgrade", "head"],
-        timeout_s=UPGRADE_TIMEOUT_S,
-        env={"SHIPPYAR_DATABASE_URL": url_of(target)},
-    )
-    if done.returncode:
-        raise SchemaFailed(f"alembic upgrade: {done.reason()}")
 
 
 if __name__ == "__main__":
