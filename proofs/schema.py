@@ -6,9 +6,10 @@ Each file below has its own rows; those that need the machine to themselves say 
 import signal
 import sys
 
+from proofs.shippyar import fixture
 from proofs.table import Row, main
 
-ROWS: tuple[Row, ...] = ()
+ROWS: tuple[Row, ...] = (*fixture.ROWS,)
 
 if __name__ == "__main__":
     # A stop asked for from outside takes down what was put up, as Ctrl-C does.
