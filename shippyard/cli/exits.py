@@ -29,7 +29,7 @@ Exit codes:
   1  failed
   2  usage or configuration, or an id that is not there
   3  a gate blocked it
-  4  the daemon is unreachable
+  4  the daemon, or a server, is unreachable
   5  not permitted
   130  interrupted; what the daemon does goes on
 """

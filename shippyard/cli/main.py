@@ -14,6 +14,7 @@ from shippyard import __version__
 from shippyard.cli.exits import EXIT_CODES_HELP, ExitCode, Problem
 
 COMMANDS = {
+    "bootstrap": "shippyard.cli.bootstrap:bootstrap",
     "config": "shippyard.cli.config:config",
     "ctl": "shippyard.cli.ctl.group:ctl",
     "demo": "shippyard.cli.demo:demo",

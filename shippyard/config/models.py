@@ -338,6 +338,27 @@ class Migration(Model):
     unknown_blocks: bool = True
 
 
+class Access(Model):
+    """Roles that `shippyard bootstrap` makes beside the daemon's own logins, and what they may see.
+
+    `owner` and `admin` never log in: the first owns everything in `schemas`, the second is the group
+    of the back office. The monitor reads tables of `monitor_schemas` only. `restores` lets the
+    migrator make databases. `others` are roles whose rights are somebody else's business.
+    """
+
+    owner: str = "shippyar_owner"
+    app: Login = Login(user="shippyar_app")
+    admin: str = "shippyar_admin"
+    analytics: Login = Login(user="analytics_ro")
+    signal: Login = Login(user="shippyard_signal")
+    schemas: tuple[str, ...] = ("public",)
+    monitor_schemas: tuple[str, ...] = ()
+    analytics_timeout_s: float = Field(300.0, gt=0)
+    analytics_idle_s: float = Field(60.0, gt=0)
+    restores: bool = False
+    others: tuple[str, ...] = ()
+
+
 class Sentry(Model):
     """Errors to Sentry; off while `dsn_credential` is not set."""
 
@@ -358,6 +379,7 @@ class Config(Model):
     health: Health = Health()
     alerting: Alerting = Alerting()
     migration: Migration | None = None
+    access: Access = Access()
     sentry: Sentry = Sentry()
     tools_dirs: tuple[Path, ...] = ()
 

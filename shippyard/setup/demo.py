@@ -16,9 +16,10 @@ from typing import Any
 import psycopg
 
 from shippyard.control.client import CallFailed
+from shippyard.setup.bootstrap.model import BootstrapRefused
 from shippyard.setup.receiver import Page
 from shippyard.setup.seed import load_seeds
-from shippyard.setup.stage import DATABASE, Stage, StageFailed
+from shippyard.setup.stage import DATABASE, MIGRATOR, SIGNAL, Stage, StageFailed
 from shippyard.setup.workload import Workload
 
 PAGE_TIMEOUT_S = 25.0
@@ -44,6 +45,9 @@ class Step:
 
 class StepFailed(Exception):
     """A step's claim did not hold; the message says what was seen instead."""
+
+
+EXPECTED = (StepFailed, StageFailed, BootstrapRefused, CallFailed, psycopg.Error, OSError)
 
 
 class Tour:
@@ -80,12 +84,13 @@ class Tour:
 
     def _start_cluster(self, tell: Tell) -> str:
         tools = self._stage.raise_cluster()
-        self._stage.make_roles()
-        tell(f"PostgreSQL {tools.major} on a unix socket, roles to look, to back up, to own")
+        statements = self._stage.make_roles(self._migrations)
+        tell(f"PostgreSQL {tools.major} on a unix socket")
+        tell(f"bootstrap: {statements} statements made the database, its roles and their rights")
         return f"PostgreSQL {tools.major} from {tools.bin_dir}"
 
     def _start_daemon(self, tell: Tell) -> str:
-        self._stage.start_daemon(self._migrations)
+        self._stage.start_daemon()
         status = self._stage.client.call("status", {})
         tell(f"socket {self._stage.socket}")
         return f"pid {status['pid']}, {status['metrics_url']}"
@@ -181,8 +186,8 @@ class Tour:
             yield started
 
     @contextmanager
-    def _session(self, name: str) -> Iterator[psycopg.Connection[Any]]:
-        conninfo = self._stage.target().conninfo()
+    def _session(self, name: str, user: str = MIGRATOR) -> Iterator[psycopg.Connection[Any]]:
+        conninfo = self._stage.target(user).conninfo()
         # Closed and nothing more: the session may have been ended by on-call meanwhile.
         with closing(psycopg.connect(**conninfo, autocommit=True, application_name=name)) as opened:
             yield opened
@@ -196,7 +201,7 @@ class Tour:
 
     def _end_by(self, action: str) -> float:
         """Do what the page says, as an operator would; gives when."""
-        with self._session("on-call") as connection:
+        with self._session("on-call", SIGNAL) as connection:
             connection.execute(action.encode())
         return time.monotonic()
 
@@ -217,7 +222,7 @@ def run_tour(
         started = time.monotonic()
         try:
             evidence = step.act(tell)
-        except (StepFailed, StageFailed, CallFailed, psycopg.Error, OSError) as error:
+        except EXPECTED as error:
             raise StepFailed(
                 f"step '{step.name}' failed: {' '.join(str(error).split())}"
             ) from error

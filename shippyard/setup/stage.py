@@ -13,18 +13,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import psycopg
-
+from shippyard.config.loading import load_config
 from shippyard.control.client import Client, DaemonUnreachable
 from shippyard.host.process import Child, Processes
-from shippyard.postgres.embedded import EmbeddedCluster
+from shippyard.postgres.embedded import SUPERUSER, EmbeddedCluster
 from shippyard.postgres.target import Target
 from shippyard.postgres.tools import Tools, server_tools
+from shippyard.setup.bootstrap.applying import apply
 from shippyard.setup.receiver import Receiver
 
 DATABASE = "shippyar"
 DBNAME = "shippyar_dev"
-OWNER = "shippyar_owner"
+MIGRATOR = "shippyar_migrator"
+SIGNAL = "shippyard_signal"
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 10.0
 HERE = Path(__file__).parent
@@ -68,7 +69,11 @@ class Stage:
         """How to ask the daemon."""
         return Client(self.socket)
 
-    def target(self, user: str = OWNER) -> Target:
+    @property
+    def _config(self) -> Path:
+        return self.folder / "shippyard.toml"
+
+    def target(self, user: str = MIGRATOR) -> Target:
         """The demo's database, as one of its roles."""
         assert self._cluster is not None, "no cluster yet"
         return self._cluster.target(DBNAME, user)
@@ -82,25 +87,23 @@ class Stage:
         self._cluster.start()
         return tools
 
-    def make_roles(self) -> None:
-        """The roles and the database the daemon is configured for."""
-        assert self._cluster is not None, "no cluster yet"
-        admin = self._cluster.target().conninfo()
-        statements = (HERE / "roles.sql").read_text().split(";\n")
-        with psycopg.connect(**admin, autocommit=True) as connection:
-            for statement in filter(str.strip, statements):
-                connection.execute(statement.encode())
+    def make_roles(self, migrations: Path) -> int:
+        """The databases, roles and rights of the configuration; gives how many statements it took.
 
-    def start_daemon(self, migrations: Path) -> None:
-        """Write the configuration and start `shippyard run` on it; returns once it is ready.
+        Raises:
+            BootstrapRefused: the server refused one.
+        """
+        self._config.write_text(self._filled(migrations))
+        done = apply(load_config(self._config, environ={}), SUPERUSER)
+        return sum(len(plan.steps) for plan in done)
+
+    def start_daemon(self) -> None:
+        """Start `shippyard run` on the configuration; returns once it is ready.
 
         Raises:
             StageFailed: the daemon ended, or did not answer in time.
         """
-        assert self._cluster is not None, "no cluster yet"
-        config = self.folder / "shippyard.toml"
-        config.write_text(self._filled(migrations))
-        argv = [sys.executable, "-m", "shippyard", "run", "--config", str(config)]
+        argv = [sys.executable, "-m", "shippyard", "run", "--config", str(self._config)]
         log = (self.folder / "daemon.log").open("w+b")
         self._daemon = self._undo.enter_context(self._processes.start(argv, stderr=log))
         self._undo.callback(self._stop_daemon)

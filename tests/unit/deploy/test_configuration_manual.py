@@ -37,6 +37,7 @@ SECTIONS: dict[str, type[models.Model]] = {
     "[[alerting.routes]]": models.Route,
     "[alerting.rules.NAME]": models.RuleOverride,
     "[migration]": models.Migration,
+    "[access]": models.Access,
     "[sentry]": models.Sentry,
 }
 

@@ -12,10 +12,10 @@ from shippyard.cli.main import cli
 ROOT = Path(__file__).parents[3]
 MANUALS = (
     *(f"docs/{name}.md" for name in ("runbooks", "configuration", "install")),
-    *(f"docs/{name}.md" for name in ("restore", "drills", "wal", "offsite")),
+    *(f"docs/{name}.md" for name in ("restore", "drills", "wal", "offsite", "access")),
     "CONTRIBUTING.md",
 )
-COMMAND = re.compile(r"`(shippyard (?:ctl|config|run|demo|doctor|restore|wal)\b[^`]*)`")
+COMMAND = re.compile(r"`(shippyard (?:bootstrap|ctl|config|run|demo|doctor|restore|wal)\b[^`]*)`")
 
 
 def commands_told(manual: str) -> list[str]:
