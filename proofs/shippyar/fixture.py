@@ -33,6 +33,7 @@ GOAL_RATIO = 3.0
 # Times what a test waits for: from asking for the fixture until it is there, a query answered.
 CONFTEST = """
 import json, time
+from pathlib import Path
 import pytest
 
 pytest_plugins = ["shippyard.testing.fixtures"]
@@ -111,7 +112,7 @@ def _run_tests(context: Context, processes: Processes, tests: int) -> tuple[list
         cwd=folder,
         env={"PYTHONPATH": str(context.root)},
     )
-    assert done.returncode == 0, textwrap.shorten(done.stdout[-2000:], 800)
+    assert done.returncode == 0, f"{textwrap.shorten(done.stdout[-800:], 400)} {done.reason()}"
     return json.loads((folder / "waited.json").read_text()), done.elapsed_s
 
 

@@ -171,10 +171,13 @@ class EmbeddedCluster:
 
 @contextlib.contextmanager
 def embedded_cluster(
-    tools: Tools, processes: Processes, settings: Mapping[str, str] | None = None
+    tools: Tools,
+    processes: Processes,
+    settings: Mapping[str, str] | None = None,
+    within: Path | None = None,
 ) -> Iterator[EmbeddedCluster]:
-    """A running scratch cluster for the length of a block."""
-    folder = Path(tempfile.mkdtemp(prefix="shippyard-pg-"))
+    """A running scratch cluster for the length of a block, in the temporary folder or `within`."""
+    folder = Path(tempfile.mkdtemp(prefix="shippyard-pg-", dir=within))
     folder.chmod(0o755)
     cluster = EmbeddedCluster(folder, tools, processes, settings)
     try:

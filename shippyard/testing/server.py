@@ -1,11 +1,14 @@
 """Owns which server the tests work on: the one that is named, else a scratch cluster of our own.
 
-The scratch cluster keeps nothing: it does not wait for its disk, and nothing vacuums behind the
-tests. None of that is ever set on a server that somebody else runs.
+The scratch cluster keeps nothing: it is in memory where there is room, does not wait for a disk,
+and nothing vacuums behind the tests. None of that is ever set on a server that somebody else runs.
 """
 
+import os
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -21,9 +24,12 @@ SCRATCH = {
     "autovacuum": "off",
     "checkpoint_timeout": "1h",
     "full_page_writes": "off",
-    "max_wal_size": "2GB",
+    "max_wal_size": "512MB",
     "synchronous_commit": "off",
 }
+
+MEMORY = Path("/dev/shm")  # noqa: S108  a fresh folder in it, of our own
+ROOM_BYTES = 2 * 1024**3  # a database at head is 8 MB, a few are there at once
 
 
 class ServerUnusable(Exception):
@@ -42,7 +48,7 @@ def server_for_tests(environ: Mapping[str, str], processes: Processes) -> Iterat
     if named:
         yield _named(named)
         return
-    with embedded_cluster(server_tools(processes), processes, SCRATCH) as cluster:
+    with embedded_cluster(server_tools(processes), processes, SCRATCH, _in_memory()) as cluster:
         yield cluster.target()
 
 
@@ -57,3 +63,10 @@ def _named(url: str) -> Target:
         raise ServerUnusable(f"{SERVER_VARIABLE} is not usable; write it as {EXAMPLE}")
     port = int(parts.get("port", "5432"))
     return Target(parts["host"], port, parts.get("dbname", "postgres"), parts["user"])
+
+
+def _in_memory() -> Path | None:
+    """Where files are memory, when programs may be run there and it has room."""
+    if not MEMORY.is_dir() or os.statvfs(MEMORY).f_flag & os.ST_NOEXEC:
+        return None
+    return MEMORY if shutil.disk_usage(MEMORY).free >= ROOM_BYTES else None
