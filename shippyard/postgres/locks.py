@@ -43,6 +43,12 @@ def backup_key(subject: str, kind: str) -> int:
     return int.from_bytes(hashlib.sha256(name).digest()[:8], signed=True)
 
 
+def backfill_key(name: str) -> int:
+    """The key of a backfill's one worker, as bigint."""
+    digest = hashlib.sha256(f"shippyard backfill {name}".encode()).digest()
+    return int.from_bytes(digest[:8], signed=True)
+
+
 def holders_question(key: int) -> str:
     """SQL for who holds `key` in this database: mode and who (application name, pid)."""
     high, low = (key >> 32) & 0xFFFF_FFFF, key & 0xFFFF_FFFF

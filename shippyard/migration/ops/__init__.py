@@ -1,11 +1,11 @@
 """Steps for authors of revisions, each of which lets the application go on.
 
 What each locks, how it is taken back and what a second try finds is said where it is defined. Those
-that stand apart (all but `dual_write` and `require_roles`) end the revision's transaction: they
-are alone in their revision.
+that stand apart (all but `dual_write`, `forget_backfill` and what begins with `require`) end the
+revision's transaction: they are alone in their revision.
 """
 
-from shippyard.migration.ops.backfilling import backfill, forget_backfill
+from shippyard.migration.ops.backfilling import backfill, forget_backfill, require_backfill
 from shippyard.migration.ops.constraints import (
     add_check,
     add_foreign_key,
@@ -29,5 +29,6 @@ __all__ = [
     "drop_index_concurrently",
     "dual_write",
     "forget_backfill",
+    "require_backfill",
     "require_roles",
 ]
