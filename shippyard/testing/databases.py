@@ -17,7 +17,7 @@ from psycopg.conninfo import make_conninfo
 
 from shippyard.postgres.target import Target
 from shippyard.setup.schema import url_of
-from shippyard.testing.template import connected, drop
+from shippyard.testing.template import OWNER, connected, drop
 
 PREFIX = "shippyar_test_"
 WAIT_S = 120.0
@@ -94,8 +94,9 @@ class Databases:
     def _make(self) -> str:
         name = f"{PREFIX}{uuid.uuid4().hex[:16]}"
         with connected(self._server) as connection:
-            made = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
-                sql.Identifier(name), sql.Identifier(self._template)
+            # the owner of a database is not copied, and owns the schema public by it
+            made = sql.SQL("CREATE DATABASE {} TEMPLATE {} OWNER {}").format(
+                *map(sql.Identifier, (name, self._template, OWNER))
             )
             connection.execute(made)
         return name

@@ -25,6 +25,7 @@ from shippyard.setup.seed import load_seeds
 
 PREFIX = "shippyar_template_"
 MAKING = "shippyar_making_template"
+OWNER = "shippyar_owner"
 LOCK_KEY = 0x5348_4950  # of the server, for whoever makes a template
 LOCK_TIMEOUT_S = 180
 KEPT = 5  # templates on a server: each checkout that is worked on has one
@@ -88,8 +89,8 @@ def _make(connection: Connection, server: Target, tree: Path, processes: Process
     making = replace(server, dbname=MAKING)
     apply(_config(making), server.user)
     connection.execute(
-        sql.SQL("ALTER ROLE {} IN DATABASE {} SET role = 'shippyar_owner'").format(
-            sql.Identifier(server.user), sql.Identifier(MAKING)
+        sql.SQL("ALTER ROLE {} IN DATABASE {} SET role = {}").format(
+            *map(sql.Identifier, (server.user, MAKING, OWNER))
         )
     )
     upgrade_to_head(making, processes, tree)

@@ -110,10 +110,13 @@ def fill(
     """
     chosen = with_needs(tables or NAMES)
     with _connected(target) as connection:
-        columns = {name: set(there) for name, there in connection.execute(COLUMNS)}
-        present = _present(chosen, columns, tables)
-        _refuse_rows(connection, present)
-        world = World(shape, _cities(connection))
+        try:
+            columns = {name: set(there) for name, there in connection.execute(COLUMNS)}
+            present = _present(chosen, columns, tables)
+            _refuse_rows(connection, present)
+            world = World(shape, _cities(connection))
+        except psycopg.Error as error:
+            raise FillFailed(f"{target}: {one_line(error)}") from None
         tally = _Tally(sum(table.expected(shape) for table in present), on_progress)
         return [_fill(connection, table, columns[table.name], world, tally) for table in present]
 
