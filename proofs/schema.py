@@ -6,10 +6,13 @@ Each file below has its own rows; those that need the machine to themselves say 
 import signal
 import sys
 
-from proofs.shippyar import fixture
+from proofs.shippyar import access, fixture
 from proofs.table import Row, main
 
-ROWS: tuple[Row, ...] = (*fixture.ROWS,)
+ROWS: tuple[Row, ...] = (
+    *access.ROWS,
+    *fixture.ROWS,
+)
 
 if __name__ == "__main__":
     # A stop asked for from outside takes down what was put up, as Ctrl-C does.
