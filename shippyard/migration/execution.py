@@ -180,7 +180,8 @@ class Execution:
             raise RunFailed("a concurrent build did not finish")
 
     def _on_event(self, event: Event) -> None:
-        self._parts.journal.step(self.run_id, event)
+        if event.get("event") != "progress":  # told to whoever looks on, not worth a record
+            self._parts.journal.step(self.run_id, event)
         if event.get("event") == "lock_retry":
             self._parts.metrics.migration_lock_retries.labels(self._plan.database).inc()
         if "revision" in event and "attempt" in event:
@@ -300,5 +301,7 @@ def message_of(event: Event) -> str:
             return f"{revision}: a lock was not free, trying again in {event['pause_s']:g} s"
         case "revision_done":
             return f"{revision} applied in {event['elapsed_s']:g} s"
+        case "progress":
+            return str(event["message"])
         case _:
             return f"{revision}: {event.get('message', event['event'])}"

@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, LiteralString, NoReturn
@@ -159,7 +160,7 @@ class Runner:
         )
         attempt = Attempt(engine, self._spec.lock_timeout_ms)
         try:
-            self._upgrade(engine, step)
+            self._upgrade(engine, step, number)
         except (Exception, SystemExit) as error:
             sqlstate = _sqlstate_of(error)
             if sqlstate not in RETRIED or attempt.half_applied or self._is_last(number):
@@ -173,11 +174,12 @@ class Runner:
             return False
         return True
 
-    def _upgrade(self, engine: Engine, step: Step) -> None:
+    def _upgrade(self, engine: Engine, step: Step, number: int) -> None:
         config = alembic_config(self._spec.copy, self._spec.ini, self._spec.scripts)
         # the same patience for steps that try again by themselves
         config.attributes["lock_attempts"] = self._spec.lock_attempts
         config.attributes["retry_pause_s"] = self._spec.retry_pause_s
+        config.attributes["progress"] = partial(self._report, step, number)
         # Handed over outside a transaction: inside one, autocommit_block would break.
         with engine.connect() as connection:
             config.attributes["connection"] = connection
@@ -215,6 +217,10 @@ class Runner:
             keepalives_interval=2,
             keepalives_count=3,
         )
+
+    def _report(self, step: Step, attempt: int, fields: Mapping[str, Any]) -> None:
+        """How far a long step came."""
+        self._say("progress", step, attempt, **fields)
 
     def _say(self, event_name: str, step: Step, attempt: int, **more: Any) -> None:
         self._emit({"event": event_name, "revision": step.revision, "attempt": attempt, **more})

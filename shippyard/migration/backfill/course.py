@@ -19,6 +19,7 @@ from shippyard.migration.backfill.signals import SignalReader
 from shippyard.migration.backfill.spec import BackfillRefused
 from shippyard.migration.backfill.throttle import (
     Felt,
+    Limits,
     after_conflict,
     brake_s,
     lags_too_much,
@@ -54,11 +55,11 @@ class Means:
 class Course:
     """Goes batch by batch, at the pace that the last one and the server allow."""
 
-    def __init__(self, means: Means, table: Table, checkpoint: Checkpoint) -> None:
+    def __init__(self, means: Means, table: Table, limits: Limits, rows: int) -> None:
         self._means = means
         self._table = table
-        self._limits = checkpoint.spec.limits
-        self._rows = checkpoint.batch_rows
+        self._limits = limits
+        self._rows = rows
         self._signals = SignalReader(means.server, means.clock)
         self._conflicts = 0
 

@@ -6,7 +6,7 @@ Pure, and bounded on every side. Refuses to know how the signals are read.
 from dataclasses import dataclass
 
 ROWS_FIRST = 500
-ROWS_MIN = 1
+ROWS_MIN = 25  # below that a batch is more ado than work
 ROWS_MAX = 10_000
 GROWTH_MAX = 1.5
 SHRINK_MIN = 0.25
@@ -75,8 +75,8 @@ def next_rows(rows: int, felt: Felt, limits: Limits) -> int:
 
 
 def after_conflict(rows: int) -> int:
-    """How many rows to try when some of `rows` were locked."""
-    return max(rows // 4, ROWS_MIN)
+    """How many rows to try when some of `rows` were locked: down to the locked one itself."""
+    return max(rows // 4, 1)
 
 
 def rest_s(felt: Felt, limits: Limits) -> float:

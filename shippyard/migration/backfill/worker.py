@@ -17,7 +17,7 @@ from shippyard.migration.backfill.keys import KEY_SETTINGS, Table, find_table
 from shippyard.migration.backfill.progress import Reporter, Tell
 from shippyard.migration.backfill.server import Server, sqlstate_of, written
 from shippyard.migration.backfill.spec import BackfillRefused, Spec
-from shippyard.migration.backfill.throttle import ROWS_FIRST
+from shippyard.migration.backfill.throttle import ROWS_FIRST, Limits
 from shippyard.postgres.locks import backfill_key, holders_question
 
 ROUNDS_MAX = 3
@@ -74,7 +74,7 @@ class Worker:
                 return checkpoint
             with self._turn(spec.name):
                 # what another worker did before it let us
-                return self._fill(table, self._again(spec.name))
+                return self._fill(table, self._again(spec.name), spec.limits)
 
     def _register(self, spec: Spec, table: Table) -> Checkpoint:
         self._checkpoints.make()
@@ -93,8 +93,8 @@ class Worker:
                 f"backfill {spec.name}: {said}; run it as the table's owner, with BYPASSRLS"
             ) from error
 
-    def _fill(self, table: Table, checkpoint: Checkpoint) -> Checkpoint:
-        course = Course(self._means, table, checkpoint)
+    def _fill(self, table: Table, checkpoint: Checkpoint, limits: Limits) -> Checkpoint:
+        course = Course(self._means, table, limits, checkpoint.batch_rows)
         reporter = Reporter(self._clock, self._tell, checkpoint)
         while not checkpoint.finished:
             after = course.batch(checkpoint)
