@@ -47,7 +47,8 @@ def bootstrap(
         raise Problem("give --apply or --check, not both", ExitCode.USAGE)
     plans = _made(config_path, user, do_apply=do_apply)
     if as_json:
-        print_json({"applied": do_apply, "servers": [_as_json(plan) for plan in plans]})
+        servers = [_as_json(plan, done=do_apply) for plan in plans]
+        print_json({"applied": do_apply, "servers": servers})
     else:
         for plan in plans:
             _check(plan) if do_check else _show(plan, done=do_apply)
@@ -109,12 +110,13 @@ def _check(plan: "Plan") -> None:
         _say(f"note: {note}")
 
 
-def _as_json(plan: "Plan") -> dict[str, Any]:
+def _as_json(plan: "Plan", *, done: bool) -> dict[str, Any]:
+    left = plan.flaws if done else plan.drift
     return {
         "cluster": plan.cluster,
         "server": plan.server,
         "steps": [_step(step) for step in plan.steps],
-        "drift": [_drift(each) for each in plan.flaws],
+        "drift": [_drift(each) for each in left],
         "notes": plan.notes,
     }
 

@@ -7,6 +7,7 @@ import pytest
 
 from shippyard.config.loading import load_config
 from shippyard.config.models import Config
+from shippyard.setup.bootstrap.wanted import wanted_clusters
 
 ROOT = Path(__file__).parents[3]
 ENVIRONMENTS = ("development", "testing", "staging", "production")
@@ -56,6 +57,27 @@ def test_begins_with_a_comment_that_says_what_it_is_for(environment: str) -> Non
     text = (ROOT / "config" / f"{environment}.toml").read_text()
     assert text.startswith("# Shippyard ")
     assert "docs/configuration.md" in text
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_bootstrap_can_follow_it_and_the_owner_never_logs_in(environment: str) -> None:
+    config = shipped(environment)
+    (cluster,) = wanted_clusters(config)
+    (owner,) = [role for role in cluster.roles if role.name == config.access.owner]
+    assert "LOGIN" not in owner.attributes
+    assert [each.migrator for each in cluster.databases] == ["shippyar_migrator"]
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
+def test_where_people_work_every_login_has_a_password(environment: str) -> None:
+    (cluster,) = wanted_clusters(shipped(environment))
+    logins = [role for role in cluster.roles if "LOGIN" in role.attributes]
+    assert all(role.login and role.login.password_credential for role in logins)
+
+
+def test_production_alone_does_not_let_the_migrator_make_databases() -> None:
+    may = {environment for environment in ENVIRONMENTS if shipped(environment).access.restores}
+    assert may == set(ENVIRONMENTS) - {"production"}
 
 
 def test_development_logs_everything_and_lets_its_one_person_in() -> None:
