@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from shippyard.cli.databases import as_migrator, the_database
 from shippyard.cli.exits import EXIT_CODES_HELP, ExitCode, Problem
 from shippyard.cli.output import Progress, duration, print_json, print_table
 
@@ -65,32 +66,16 @@ def seed(
       shippyard seed --config config/staging.toml --scale 10
       shippyard seed --config config/production.toml --database shippyar --yes
     """
-    config, database = _asked(config_path, name)
+    config, database = the_database(config_path, name)
     if tables and scale is None:
         raise Problem("--table goes with --scale", ExitCode.USAGE)
     _refuse_in_production(config, database, named=bool(name), yes=yes, scale=scale)
-    target = _target(database)
+    target = as_migrator(database)
     if scale is None:
         written = _load(target, config)
     else:
         written = _fill(target, scale, random_seed, tables, quiet=as_json)
     _show(database.name, written, as_json=as_json)
-
-
-def _asked(path: Path, name: str | None) -> "tuple[Config, Database]":
-    from shippyard.config.loading import ConfigError, load_config
-
-    try:
-        config = load_config(path)
-    except ConfigError as error:
-        raise Problem(str(error), ExitCode.USAGE) from None
-    known = {database.name: database for database in config.databases}
-    if name is None and len(known) == 1:
-        return config, config.databases[0]
-    if name not in known:
-        said = f"no database {name!r} in {path}" if name else "say which: --database NAME"
-        raise Problem(f"{said}; there are: {', '.join(known) or 'none'}", ExitCode.USAGE)
-    return config, known[name]
 
 
 def _refuse_in_production(
@@ -106,21 +91,6 @@ def _refuse_in_production(
             f"shippyard seed --database {database.name} --yes",
             ExitCode.BLOCKED,
         )
-
-
-def _target(database: "Database") -> "Target":
-    from shippyard.host.secrets import SecretMissing
-    from shippyard.postgres.target import target_of
-
-    if database.migrator is None:
-        raise Problem(
-            f"{database.name} has no migrator; set databases.migrator in the configuration",
-            ExitCode.USAGE,
-        )
-    try:
-        return target_of(database, database.migrator)
-    except SecretMissing as error:
-        raise Problem(str(error), ExitCode.USAGE) from None
 
 
 def _load(target: "Target", config: "Config") -> list[dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""`shippyard migration`: what an author of revisions needs, without a daemon."""
