@@ -6,11 +6,12 @@ Each file below has its own rows; those that need the machine to themselves say 
 import signal
 import sys
 
-from proofs.shippyar import access, changes, fixture
+from proofs.shippyar import access, backfill, changes, fixture
 from proofs.table import Row, main
 
 ROWS: tuple[Row, ...] = (
     *access.ROWS,
+    *backfill.ROWS,
     *changes.ROWS,
     *fixture.ROWS,
 )
