@@ -35,7 +35,7 @@ UPDATE users SET subscription_tier = CASE WHEN company_id IS NULL THEN 'basic' E
 WHERE subscription_tier IS NULL
 """
 
-TOUCHED = 200_000
+TOUCHED, QUICK_TOUCHED = 200_000, 30_000
 KILLS_EACH, KILL_WITHIN_S = 5, 1.0
 TOUCHED_SQL = "CREATE TABLE touched (id uuid PRIMARY KEY, n int NOT NULL DEFAULT 0)"
 TOUCHED_ROWS_SQL = "INSERT INTO touched SELECT gen_random_uuid() FROM generate_series(1, {rows})"
@@ -130,14 +130,15 @@ def kill(context: Context) -> Outcome:
     """`kill -9` of a worker at random points, again and again, until all is filled."""
     chance = random.Random(20260304)  # the same points each time
     kills = context.count(full=100, quick=8)
+    rows = context.count(full=TOUCHED, quick=QUICK_TOUCHED)
     problems: list[str] = []
-    points: list[float] = []
+    points: list[int] = []
     times = 0
     processes = Processes()
     try:
         with embedded_cluster(server_tools(processes), processes) as cluster:
             target = cluster.target()
-            _execute(target, TOUCHED_SQL, TOUCHED_ROWS_SQL.format(rows=TOUCHED))
+            _execute(target, TOUCHED_SQL, TOUCHED_ROWS_SQL.format(rows=rows))
             while len(points) < kills:
                 times += 1
                 points += _killed_until_done(target, processes, chance, kills - len(points))
@@ -146,17 +147,17 @@ def kill(context: Context) -> Outcome:
                 context.say(f"{len(points)} of {kills} kills, {len(problems)} problems")
     finally:
         processes.end_all()
-    middle = sum(0 < point < 1 for point in points)
+    middle = sum(0 < point < rows for point in points)
     measured = f"{kills} kills, {middle} in the middle; {len(problems)} rows skipped or done twice"
-    note = f"{times} backfills of {TOUCHED:,} rows, each n = n + 1. " + "; ".join(problems[:3])
+    note = f"{times} backfills of {rows:,} rows, each n = n + 1. " + "; ".join(problems[:3])
     return Outcome(measured, not problems and middle > 0, note.strip())
 
 
 def _killed_until_done(
     target: Target, processes: Processes, chance: random.Random, kills: int
-) -> list[float]:
-    """Kill worker after worker until the backfill is done; how far it was at each."""
-    points: list[float] = []
+) -> list[int]:
+    """Kill worker after worker until the backfill is done; how many rows were done at each."""
+    points: list[int] = []
     argv = [sys.executable, "-c", WORKER, target.host, target.dbname, target.user]
     while len(points) < min(kills, KILLS_EACH):
         with processes.start(argv) as worker:
@@ -166,7 +167,7 @@ def _killed_until_done(
             time.sleep(chance.uniform(0, KILL_WITHIN_S))
             os.kill(worker.pid, signal.SIGKILL)
         until(lambda: not scalar(target, WORKING_SQL), 10.0, "its session gone")
-        points.append(scalar(target, DONE_SQL) / TOUCHED)
+        points.append(scalar(target, DONE_SQL))
     done = processes.run(argv, timeout_s=120)
     assert done.returncode == 0, done.reason()
     return points
