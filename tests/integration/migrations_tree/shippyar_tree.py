@@ -14,6 +14,8 @@ from sqlalchemy.pool import NullPool
 
 from shippyard.host.process import Completed, Processes
 from shippyard.postgres.embedded import EmbeddedCluster
+from shippyard.postgres.schema_objects import read_objects
+from shippyard.postgres.session import session
 from shippyard.postgres.target import Target
 from shippyard.postgres.tools import Tools
 from shippyard.setup.schema import dump_schema, url_of
@@ -52,6 +54,12 @@ def check(target: Target) -> None:
     """Raise when the models and a database differ."""
     with _configured(target) as config:
         command.check(config)
+
+
+def objects_of(target: Target) -> dict[str, str]:
+    """Every object of the schema, with its definition."""
+    with session(target, "test") as opened:
+        return read_objects(opened.query)
 
 
 def rendered() -> str:
