@@ -26,9 +26,9 @@ class Limits:
     """
 
     target_ms: float = 50.0
-    duty: float = 0.5
+    duty: float = 0.75
     max_lag_s: float | None = 10.0
-    wal_max_bytes_s: float | None = 64e6
+    wal_max_bytes_s: float | None = 100e6
 
     def __post_init__(self) -> None:
         """Refuse limits by which nothing would ever be done.

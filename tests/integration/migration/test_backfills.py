@@ -22,6 +22,7 @@ from tests.integration.migration.author_steps import Desk
 
 ROWS = 3000
 FINISHED_SQL = "SELECT finished_at IS NOT NULL FROM shippyard.backfill WHERE name = 'touches'"
+WAITS_SQL = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 KEY_SQL = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"
 
 ODD_TABLE = """
@@ -217,7 +218,9 @@ def test_rows_that_stay_locked_end_it_and_the_next_try_goes_on(desk: Desk) -> No
     assert counted(desk) == {1: ROWS}
 
 
-def test_deadlocks_with_the_application_are_ours_to_give_up(desk: Desk) -> None:
+def test_deadlocks_with_the_application_are_ours_to_give_up(
+    desk: Desk, eventually: Eventually
+) -> None:
     """The application holds the last row and then wants the first, which a batch holds."""
     desk.attributes["lock_attempts"] = 1000
     desk.execute(
@@ -231,7 +234,8 @@ def test_deadlocks_with_the_application_are_ours_to_give_up(desk: Desk) -> None:
     work = threading.Thread(target=desk.take, args=[touch()], daemon=True)
     with desk.held(f"UPDATE parcels SET note = 'a' WHERE id = ({last})") as application:
         work.start()
-        for _ in range(20):
+        for _ in range(5):
+            eventually(lambda: desk.scalar(WAITS_SQL) > 0)
             application.execute(f"UPDATE parcels SET note = 'b' WHERE id = ({first})".encode())
     work.join(20)
     assert counted(desk) == {1: 100}
