@@ -11,7 +11,8 @@ from psycopg import sql
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-LOCK_NOT_FREE = frozenset({"55P03", "40P01"})  # lock_not_available, deadlock_detected
+# lock_not_available, deadlock_detected, serialization_failure
+LOCK_NOT_FREE = frozenset({"55P03", "40P01", "40001"})
 
 Row = Mapping[str, Any]
 
