@@ -2,7 +2,7 @@
 
 Plain `alembic` gives no connection; then SHIPPYAR_DATABASE_URL says where. With `--sql`, and to
 make a new revision, no database is needed. Each revision is a transaction of its own. Refuses to
-know the daemon: this folder works without it.
+know the daemon: plain Alembic does without it, with the package installed.
 """
 
 import importlib.util
@@ -11,7 +11,6 @@ import sys
 from collections.abc import Iterable
 from logging.config import fileConfig
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from alembic import command, context
@@ -24,6 +23,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.pool import NullPool
 
+from shippyard.migration import naming
+
 URL_VARIABLE = "SHIPPYAR_DATABASE_URL"
 DRIVER = "postgresql+psycopg"
 CONNECT_TIMEOUT_S = 10
@@ -33,22 +34,21 @@ CONNECT_TIMEOUT_S = 10
 SERVER_SETTINGS = "-c lock_timeout=2s -c client_connection_check_interval=1s"
 
 
-def _beside(name: str) -> ModuleType:
-    """A module or package of this folder, whatever the current folder and `sys.path` are."""
-    place = Path(__file__).with_name(name)
-    path = place / "__init__.py" if place.is_dir() else place.with_suffix(".py")
-    spec = importlib.util.spec_from_file_location(f"shippyar_migrations_{name}", path)
+def _metadata() -> MetaData:
+    """The models beside this file, whatever the current folder and `sys.path` are."""
+    path = Path(__file__).parent / "models" / "__init__.py"
+    spec = importlib.util.spec_from_file_location("shippyar_migrations_models", path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # declarative models look their annotations up there
     spec.loader.exec_module(module)
-    return module
+    metadata: MetaData = module.Base.metadata
+    return metadata
 
 
 config = context.config
-naming = _beside("naming")
-metadata: MetaData = _beside("models").Base.metadata
+metadata = _metadata()
 
 
 def main() -> None:

@@ -10,8 +10,8 @@ import pytest
 from shippyard.config.models import Migration
 from shippyard.migration.facts import Facts, ServerFacts
 from shippyard.migration.gates import GATES, ask_all, first_blocking
-from shippyard.migration.gates.naming import right_name
 from shippyard.migration.gates.verdict import Verdict
+from shippyard.migration.naming import right_name
 from shippyard.migration.plan import Plan, Rendered, Revision
 from tests.conftest import FakeClock
 
@@ -148,4 +148,4 @@ def test_unknown_blocks_when_policy_says_so() -> None:
     ],
 )
 def test_the_right_name_is_said(doc: str, name: str) -> None:
-    assert right_name(replace(PARCELS, doc=doc)) == name
+    assert right_name("002", doc) == name

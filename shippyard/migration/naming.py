@@ -1,6 +1,7 @@
 """Owns how revisions are numbered and their files called: 001_initial_schema.py, 002_….
 
-Pure. Refuses to know Alembic, databases and what is in a revision.
+Pure. Refuses to know Alembic, databases and what is in a revision. The gate, the tree's env.py and
+`shippyard migration` all ask here.
 """
 
 import re
@@ -35,10 +36,20 @@ def problem_with_id(given: str, taken: Iterable[str]) -> str | None:
     return f"the next revision is {expected}, not {given}; leave --rev-id out"
 
 
+def right_name(revision: str, description: str) -> str:
+    """What a revision's file should be called."""
+    return f"{revision}_{slug_of(description) or 'what_it_does'}.py"
+
+
+def is_well_named(file: str, revision: str) -> bool:
+    """True when a file's name begins with its revision's id and goes on in words."""
+    return re.fullmatch(rf"{re.escape(revision)}_{SLUG}\.py", file) is not None
+
+
 def problem_with_file(file: str, revision: str, description: str) -> str | None:
-    """What is wrong with a revision's file name, or None; names the right one."""
+    """What is wrong with a numbered revision's file name, or None; names the right one."""
     if not re.fullmatch(r"\d{3,}", revision):
         return f"{file}: its revision is {revision!r}; revisions are numbered: 001, 002, …"
-    if re.fullmatch(rf"{revision}_{SLUG}\.py", file):
+    if is_well_named(file, revision):
         return None
-    return f"{file}: rename it to {revision}_{slug_of(description) or 'what_it_does'}.py"
+    return f"{file}: rename it to {right_name(revision, description)}"
