@@ -40,7 +40,7 @@ class Pace:
 
 
 FULL = Pace(rate=200, warm_s=10, quiet_s=20, settle_s=2, together_s=5)
-QUICK = Pace(rate=150, warm_s=3, quiet_s=4, settle_s=0.4, together_s=1)
+QUICK = Pace(rate=150, warm_s=2, quiet_s=3, settle_s=0.4, together_s=1)
 
 
 @dataclass(frozen=True)
@@ -120,6 +120,7 @@ class Going:
 
     under: Traffic
     pace: Pace
+    _deployed: tuple[str, ...] = ()
     _noted: list[tuple[str, str, float, float]] = field(default_factory=list)
 
     def note(self, change: str, what: str, begun: float, wall_s: float = 0.0) -> None:
@@ -127,14 +128,20 @@ class Going:
         self._noted.append((change, what, begun, wall_s))
 
     def settle(self) -> None:
-        """Let the application go on for a while."""
+        """Let the application catch up, so that the next step is not blamed, and go on."""
+        self.deploy(*self._deployed)
         time.sleep(self.pace.settle_s)
+
+    def deploy(self, *codes: str) -> None:
+        """Have these codes serve, and no others."""
+        self.under.deploy(*codes)
+        self._deployed = codes
 
     def replace(self, before: str, after: str) -> None:
         """Deploy the code of after beside that of before, and then take that of before away."""
-        self.under.deploy(before, after)
+        self.deploy(before, after)
         time.sleep(self.pace.together_s)
-        self.under.deploy(after)
+        self.deploy(after)
         self.settle()
 
     def stretches(self) -> tuple[Stretch, ...]:
@@ -159,7 +166,7 @@ def run(
     application = stand.target(dbname, APPLICATION)
     with traffic(stand.processes, application, folder, pace.rate) as under:
         going = Going(under, pace)
-        under.deploy(FIRST_CODE)
+        going.deploy(FIRST_CODE)
         time.sleep(pace.warm_s)  # the first statements find nothing in memory
         going.note(QUIET, QUIET, time.time())
         time.sleep(pace.quiet_s)

@@ -2,7 +2,8 @@
 
 Users come at random moments, so many a second, and do not wait for each other: who finds every
 connection busy waits in line, and that time counts. Which code is deployed is told by a socket, one
-JSON list per line; the answer comes when the last transaction of what was taken away has ended.
+JSON list per line; the answer comes when the last transaction of what was taken away has ended and
+nobody stands in line any more.
 Run by `bench.beside`: `python -m bench.traffic SOCKET FILE`.
 """
 
@@ -27,8 +28,9 @@ from bench.people import People, Person
 from bench.samples import Statement, write
 
 CONNECT_TIMEOUT_S = 10
-STATEMENT_TIMEOUT_S = 60
-DRAINED_WITHIN_S = 90.0
+STATEMENT_TIMEOUT_S = 300  # so that a wait ends, and is known, before its statement does
+DRAINED_WITHIN_S = 300.0
+POLL_S = 0.02
 LINE_MAX = 50_000
 NOBODY = "nobody"
 NEVER_SERVED = "never served"
@@ -184,7 +186,7 @@ def main() -> int:
         threads = _started([worker.run for worker in workers])
         stop = threading.Event()
         pacer = _started([lambda: _pace(line, asked, stop)])
-        _obey(lines, answers, deployment)
+        _obey(lines, answers, deployment, line)
         stop.set()
         served = _ended(pacer, threads, line)
     done = [statement for worker in workers for statement in worker.done]
@@ -193,13 +195,28 @@ def main() -> int:
     return 0 if served else 1
 
 
-def _obey(lines: Iterable[str], answers: Any, deployment: Deployment) -> None:
+def _obey(
+    lines: Iterable[str],
+    answers: Any,
+    deployment: Deployment,
+    line: "queue.Queue[float | None]",
+) -> None:
     answers.write("ready\n")
     answers.flush()
-    for line in lines:
-        drained = deployment.change(deployed(json.loads(line)))
-        answers.write(f"{'done' if drained else 'late'}\n")
+    for order in lines:
+        obeyed = deployment.change(deployed(json.loads(order))) and _caught_up(line)
+        answers.write(f"{'done' if obeyed else 'late'}\n")
         answers.flush()
+
+
+def _caught_up(line: "queue.Queue[float | None]") -> bool:
+    """Wait until nobody stands in line; False when that takes too long."""
+    deadline = time.monotonic() + DRAINED_WITHIN_S
+    while not line.empty():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(POLL_S)
+    return True
 
 
 def _pace(line: "queue.Queue[float | None]", asked: Asked, stop: threading.Event) -> None:
