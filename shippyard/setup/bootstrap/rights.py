@@ -17,6 +17,7 @@ from shippyard.setup.bootstrap.model import (
 from shippyard.setup.bootstrap.wanted import Rights, WantedCluster, WantedDatabase
 
 SEQUENCE, ROUTINE = "SEQUENCE", "ROUTINE"
+SCHEMA_RIGHTS = ("CREATE", "USAGE")
 TABLES = frozenset({"TABLE", "VIEW", "MATERIALIZED VIEW", "FOREIGN TABLE"})
 UNTOUCHED = frozenset({".".join(VERSION_TABLE)})
 """Tables that revisions alone write: default privileges would open it to the application."""
@@ -29,6 +30,7 @@ def wanted_grants(wanted: WantedDatabase, found: FoundDatabase) -> frozenset[Gra
             *(Grant("DATABASE", "", wanted.dbname, role, "CONNECT") for role in wanted.connects),
             *(grant for rights in wanted.rights for grant in _standing(rights, found.things)),
             *(grant for rights in wanted.rights for grant in _coming(rights)),
+            *_of_the_owner(wanted, found),
             *_of_the_canary(wanted, found),
         }
     )
@@ -80,6 +82,16 @@ def _coming(rights: Rights) -> Iterator[Grant]:
     for schema in rights.schemas:
         for letter, privileges in by_letter.items():
             yield from (Grant("DEFAULT", schema, letter, rights.role, p) for p in privileges)
+
+
+def _of_the_owner(wanted: WantedDatabase, found: FoundDatabase) -> Iterator[Grant]:
+    """What goes with the schema into a copy or a restore that is another role's database.
+
+    There the owner of the tables would not own `public`, and foreign keys are looked up as them.
+    """
+    for schema, owner in found.schemas.items():
+        if schema in wanted.schemas and owner != wanted.owner:
+            yield from (Grant("SCHEMA", schema, schema, wanted.owner, p) for p in SCHEMA_RIGHTS)
 
 
 def _of_the_canary(wanted: WantedDatabase, found: FoundDatabase) -> Iterator[Grant]:

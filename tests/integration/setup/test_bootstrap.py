@@ -190,6 +190,24 @@ def test_what_the_migrator_makes_is_the_owners_and_the_applications_to_use(
     assert bootstrap("--check").exit_code == 0
 
 
+def test_a_copy_that_is_another_roles_database_works_too(
+    server: EmbeddedCluster, bootstrap: Bootstrap
+) -> None:
+    """A restore beside the old one belongs to who restores; foreign keys are the owner's look."""
+    bootstrap("--apply")
+    with psycopg.connect(**server.target("shop", "mover").conninfo()) as connection:
+        connection.execute("CREATE TABLE places (code text PRIMARY KEY)")
+        connection.execute("CREATE TABLE parcels (place text REFERENCES places)")
+    ask(server, "CREATE DATABASE copied TEMPLATE shop OWNER mover")
+    ask(server, "GRANT CONNECT ON DATABASE copied TO app")
+    try:
+        with psycopg.connect(**server.target("copied", "app").conninfo()) as connection:
+            connection.execute("INSERT INTO places VALUES ('here')")
+            connection.execute("INSERT INTO parcels VALUES ('here')")
+    finally:
+        ask(server, "DROP DATABASE copied WITH (FORCE)")
+
+
 def test_a_refusal_leaves_the_database_as_it_was(
     server: EmbeddedCluster, bootstrap: Bootstrap
 ) -> None:
