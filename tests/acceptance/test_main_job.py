@@ -9,7 +9,7 @@ import pytest
 
 from proofs.rig import DATABASE, Rig
 
-HEAD = "022"
+HEAD = "023"
 
 
 def test_migrate_shows_the_plan_and_asks_for_yes_without_a_terminal(running: Rig) -> None:
