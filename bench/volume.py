@@ -16,7 +16,7 @@ from shippyard.host.process import Processes
 from shippyard.postgres.embedded import embedded_cluster
 from shippyard.postgres.target import Target
 from shippyard.postgres.tools import server_tools
-from shippyard.setup.schema import make_policy_roles, upgrade_to_head
+from shippyard.setup.schema import make_policy_roles, upgrade
 from shippyard.setup.seed import REFERENCE, load_files
 from shippyard.setup.volume.catalogue import NAMES, TABLES, Table
 from shippyard.setup.volume.filling import cities_of, fill
@@ -60,7 +60,7 @@ def compare(scale: float, insert_scale: float) -> Compared:
         with embedded_cluster(server_tools(processes), processes, DURABLE) as cluster:
             target = cluster.target()
             make_policy_roles(target)
-            upgrade_to_head(target, processes)
+            upgrade(target, processes)
             load_files(target, REFERENCE)
             inserted, insert_s = _insert(target, Shape(scale=insert_scale))
             _empty(target)

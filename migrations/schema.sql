@@ -1,5 +1,5 @@
 -- The whole Shippyar schema at head. Made from the revisions, never by hand:
--- python -m shippyard.setup.schema
+-- shippyard migration schema
 
 CREATE FUNCTION public.account_of(address text) RETURNS uuid
     LANGUAGE sql STABLE STRICT SECURITY DEFINER

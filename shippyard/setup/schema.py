@@ -1,7 +1,7 @@
 """Owns `schema.sql`: the whole Shippyar schema as one text, made from the revisions.
 
-`python -m shippyard.setup.schema` builds a scratch cluster, runs the revisions and writes the file.
-The text says nothing of who made it: any supported PostgreSQL and its pg_dump give the same.
+Made on a scratch cluster, for `shippyard migration schema` and to see whether it is stale. The text
+says nothing of who made it: any supported PostgreSQL and its pg_dump give the same.
 """
 
 import re
@@ -12,21 +12,21 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from shippyard.host.files import write_atomically
-from shippyard.host.process import Processes
-from shippyard.postgres.embedded import EmbeddedFailed, embedded_cluster
+from shippyard.host.process import Completed, Processes
+from shippyard.postgres.embedded import embedded_cluster
 from shippyard.postgres.session import one_line
 from shippyard.postgres.target import Target
-from shippyard.postgres.tools import Tools, ToolsMissing, server_tools
+from shippyard.postgres.tools import Tools, server_tools
 
 MIGRATIONS = Path(__file__).parents[2] / "migrations"
+ALEMBIC_INI = MIGRATIONS / "alembic.ini"
 UPGRADE_TIMEOUT_S = 120.0
 DUMP_TIMEOUT_S = 60.0
 BOOKKEEPING_SCHEMA = "shippyard"  # how far backfills came, and the canary of drills
 POLICY_ROLES = ("shippyar_app", "shippyar_admin", "analytics_ro")
 HEADING = """\
 -- The whole Shippyar schema at head. Made from the revisions, never by hand:
--- python -m shippyard.setup.schema
+-- shippyard migration schema
 """
 
 # Session settings, key lines, headings and versions differ between PostgreSQL's versions and runs.
@@ -97,7 +97,7 @@ def normalised(dump: str) -> str:
     return re.sub(r"\n{2,}", "\n\n", "\n".join(kept)).strip() + "\n"
 
 
-def make_schema(processes: Processes) -> str:
+def make_schema(processes: Processes, ini: Path = ALEMBIC_INI) -> str:
     """The text of `schema.sql` for the revisions as they are now, built on a scratch cluster.
 
     Raises:
@@ -105,46 +105,40 @@ def make_schema(processes: Processes) -> str:
     """
     tools = server_tools(processes)
     with embedded_cluster(tools, processes) as cluster:
-        return schema_built_in(cluster.target(), tools, processes)
+        return schema_built_in(cluster.target(), tools, processes, ini)
 
 
-def schema_built_in(empty: Target, tools: Tools, processes: Processes) -> str:
+def schema_built_in(
+    empty: Target, tools: Tools, processes: Processes, ini: Path = ALEMBIC_INI
+) -> str:
     """Run every revision in an empty database and give the text of `schema.sql`.
 
     Raises:
         SchemaFailed: Alembic or pg_dump refused.
     """
     make_policy_roles(empty)
-    upgrade_to_head(empty, processes)
+    upgrade(empty, processes, ini)
     return HEADING + "\n" + dump_schema(empty, tools, processes)
 
 
-def upgrade_to_head(target: Target, processes: Processes, tree: Path = MIGRATIONS) -> None:
-    """Plain Alembic to head, in a process of its own: it keeps its context in module globals.
+def upgrade(
+    target: Target, processes: Processes, ini: Path = ALEMBIC_INI, revision: str = "head"
+) -> None:
+    """Plain Alembic up to a revision, in a process of its own: it keeps its context in globals.
 
     Raises:
         SchemaFailed: Alembic refused.
     """
     done = processes.run(
-        [sys.executable, "-m", "alembic", "-c", str(tree / "alembic.ini"), "upgrade", "head"],
+        [sys.executable, "-m", "alembic", "-c", str(ini), "upgrade", revision],
         timeout_s=UPGRADE_TIMEOUT_S,
         env={"SHIPPYAR_DATABASE_URL": url_of(target)},
     )
     if done.returncode:
-        raise SchemaFailed(f"alembic upgrade: {done.reason()}")
+        raise SchemaFailed(f"alembic upgrade: {_refusal(done)}")
 
 
-def main() -> None:
-    """Write `migrations/schema.sql`, or say in one line why not."""
-    processes = Processes()
-    try:
-        text = make_schema(processes)
-    except (SchemaFailed, EmbeddedFailed, ToolsMissing) as error:
-        sys.exit(f"schema.sql is as it was: {error}")
-    finally:
-        processes.end_all()
-    write_atomically(MIGRATIONS / "schema.sql", text.encode(), mode=0o644)
-
-
-if __name__ == "__main__":
-    main()
+def _refusal(done: Completed) -> str:
+    """Alembic prints what it refuses; on stderr is its log, or a traceback."""
+    said = [line for line in done.stdout.splitlines() if line.startswith("FAILED: ")]
+    return said[-1].removeprefix("FAILED: ") if said else done.reason()

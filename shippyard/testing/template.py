@@ -20,7 +20,7 @@ from shippyard.host.process import Processes
 from shippyard.postgres.target import Target
 from shippyard.setup import bootstrap
 from shippyard.setup.bootstrap.applying import apply
-from shippyard.setup.schema import upgrade_to_head
+from shippyard.setup.schema import upgrade
 from shippyard.setup.seed import load_seeds
 
 PREFIX = "shippyar_template_"
@@ -93,7 +93,7 @@ def _make(connection: Connection, server: Target, tree: Path, processes: Process
             *map(sql.Identifier, (server.user, MAKING, OWNER))
         )
     )
-    upgrade_to_head(making, processes, tree)
+    upgrade(making, processes, tree / "alembic.ini")
     load_seeds(making, "testing", tree / "seeds")
 
 

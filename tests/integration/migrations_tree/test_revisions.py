@@ -86,7 +86,7 @@ def test_plain_alembic_builds_schema_sql_and_finds_no_drift(
     """The same text from every PostgreSQL here."""
     built = schema_built_in(database, server.tools, server.processes)
     kept = (MIGRATIONS / "schema.sql").read_text(encoding="utf-8")
-    assert kept == built, "schema.sql is stale; run: python -m shippyard.setup.schema"
+    assert kept == built, "schema.sql is stale; run: shippyard migration schema"
     done = alembic("check", url=url_of(database))
     assert done.returncode == 0, done.stdout + done.stderr
 
