@@ -21,6 +21,7 @@ from shippyard.migration.supervise import Event, Supervisor
 from shippyard.postgres.embedded import EmbeddedCluster
 from shippyard.postgres.target import Target
 from shippyard.postgres.tools import Tools, server_tools
+from shippyard.setup.bootstrap.wanted import MIGRATOR_DEADLOCK_TIMEOUT
 from shippyard.setup.schema import MIGRATIONS, make_policy_roles
 from shippyard.setup.seed import load_seeds
 from shippyard.setup.volume.filling import fill
@@ -48,6 +49,7 @@ ALTER ROLE {APPLICATION} LOGIN;
 CREATE ROLE {OWNER} NOLOGIN BYPASSRLS;
 CREATE ROLE {MIGRATOR} LOGIN BYPASSRLS IN ROLE {OWNER};
 ALTER ROLE {MIGRATOR} SET role = '{OWNER}';
+ALTER ROLE {MIGRATOR} SET deadlock_timeout = '{MIGRATOR_DEADLOCK_TIMEOUT}';
 """
 
 GRANTS = f"""

@@ -12,6 +12,10 @@ from shippyard.setup.bootstrap.model import BOOKKEEPING_SCHEMA, BootstrapRefused
 NAME_MAX_BYTES = 63
 WRITES = ("SELECT", "INSERT", "UPDATE", "DELETE")
 
+# Autovacuum makes way for whoever has waited this long for its lock. It must be less than the time
+# after which a revision gives a lock up, or a table that is being vacuumed can't be changed at all.
+MIGRATOR_DEADLOCK_TIMEOUT = "100ms"
+
 
 @dataclass(frozen=True)
 class WantedRole:
@@ -141,7 +145,8 @@ def _migrator(access: Access, database: Database, login: Login) -> WantedRole:
             'give it a role of its own: migrator = { user = "shippyar_migrator", ... }'
         )
     more = ("CREATEDB",) if access.restores else ()
-    return _login(login, database, "BYPASSRLS", *more, member_of=access.owner)
+    role = _login(login, database, "BYPASSRLS", *more, member_of=access.owner)
+    return replace(role, settings=(("deadlock_timeout", MIGRATOR_DEADLOCK_TIMEOUT),))
 
 
 def _login(login: Login, database: Database, *attributes: str, member_of: str = "") -> WantedRole:

@@ -1,10 +1,11 @@
 """What a configuration wants of a server: roles with the least they need, pure."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from shippyard.config.models import Config
+from shippyard.config.models import Config, Migration
 from shippyard.setup.bootstrap.model import BootstrapRefused
 from shippyard.setup.bootstrap.wanted import WantedCluster, WantedRole, wanted_clusters
 
@@ -55,6 +56,12 @@ def test_a_role_has_what_it_needs_and_no_more(
     wanted = role(only(a_config()), name)
     assert wanted.attributes == attributes
     assert wanted.member_of == member_of
+
+
+def test_autovacuum_makes_way_for_the_migrator_before_it_gives_a_lock_up() -> None:
+    policy = Migration(alembic_ini=Path("alembic.ini"))
+    settings = dict(role(only(a_config()), "mover").settings)
+    assert int(settings["deadlock_timeout"].removesuffix("ms")) < policy.lock_timeout_ms
 
 
 def test_restores_let_the_migrator_make_databases() -> None:
