@@ -6,10 +6,11 @@ Each file below has its own rows; those that need the machine to themselves say 
 import signal
 import sys
 
-from proofs.shippyar import access, backfill, changes, fixture
+from proofs.shippyar import access, backfill, changes, fixture, majors
 from proofs.table import Row, main
 
 ROWS: tuple[Row, ...] = (
+    *majors.ROWS,
     *access.ROWS,
     *backfill.ROWS,
     *changes.ROWS,

@@ -13,6 +13,12 @@ from typing import Any
 Ask = Callable[[str], Sequence[Mapping[str, Any]]]
 
 SHOWN_MAX_CHARS = 160
+
+# Defaults are written down in the session's own manner.
+_PLAIN_SETTINGS_SQL = """
+SELECT set_config('TimeZone', 'UTC', false), set_config('DateStyle', 'ISO, YMD', false),
+    set_config('IntervalStyle', 'postgres', false)
+"""
 _OBJECTS_SQL = Path(__file__).with_suffix(".sql").read_text(encoding="utf-8")
 
 
@@ -35,8 +41,10 @@ class Difference:
 def read_objects(ask: Ask) -> dict[str, str]:
     """Every object by kind and name (`column public.users.id`), with its definition.
 
-    `ask` is a session's `query`, whose search path is pg_catalog's alone.
+    `ask` is a session's `query`, whose search path is pg_catalog's alone; how it writes moments
+    down is set for good. The text of a view may differ from one major to another.
     """
+    ask(_PLAIN_SETTINGS_SQL)
     return {str(row["name"]): str(row["definition"]) for row in ask(_OBJECTS_SQL)}
 
 

@@ -2,7 +2,8 @@
 -- search_path = pg_catalog, so that every name in a definition has its schema.
 --
 -- Left out on purpose: a column's place in its table (one that is dropped and added again comes last),
--- NOT NULL as a constraint of its own (18 lists it as one; here it is the column's), versions of
+-- NOT NULL as a constraint of its own (18 lists it; here it is the column's, but where rows were not
+-- looked at yet), versions of
 -- extensions, internal triggers, Alembic's table, what belongs to an extension, and the schema of our
 -- own bookkeeping.
 WITH schemas AS (
@@ -45,8 +46,11 @@ objects (kind, name, definition, comment) AS (
             'WITH (' || array_to_string(reloptions, ', ') || ')',
             CASE WHEN relrowsecurity THEN 'ROW LEVEL SECURITY' END,
             CASE WHEN relforcerowsecurity THEN 'FORCED' END,
-            CASE relreplident WHEN 'f' THEN 'REPLICA IDENTITY FULL' WHEN 'n' THEN
-                'REPLICA IDENTITY NOTHING' END,
+            CASE WHEN relkind IN ('r', 'p') THEN
+                CASE relreplident
+                    WHEN 'f' THEN 'REPLICA IDENTITY FULL' WHEN 'n' THEN 'REPLICA IDENTITY NOTHING'
+                END
+            END,
             CASE WHEN relkind IN ('v', 'm') THEN 'AS ' || pg_get_viewdef(oid) END
         ),
         obj_description(oid, 'pg_class')
@@ -86,7 +90,8 @@ objects (kind, name, definition, comment) AS (
         pg_get_constraintdef(c.oid),
         obj_description(c.oid, 'pg_constraint')
     FROM relations AS r
-    JOIN pg_constraint AS c ON c.conrelid = r.oid AND c.contype NOT IN ('n', 't')
+    JOIN pg_constraint AS c ON c.conrelid = r.oid AND c.contype <> 't'
+        AND (c.contype <> 'n' OR NOT c.convalidated)
 
     UNION ALL
     SELECT

@@ -121,3 +121,12 @@ def test_bookkeeping_and_extensions_are_not_the_schema(at_head: Target, server: 
     (found,) = differences(before, objects_of(at_head))
     assert found.name == "extension amcheck"
     assert not [name for name in before if "alembic_version" in name]
+
+
+def test_a_roles_own_manner_of_writing_moments_changes_nothing(at_head: Target) -> None:
+    with psycopg.connect(**at_head.conninfo(), autocommit=True) as connection:
+        connection.execute("CREATE TABLE noted (at timestamptz DEFAULT '2026-01-01 00:00+00')")
+        before = objects_of(at_head)
+        connection.execute(f"ALTER DATABASE {at_head.dbname} SET TimeZone = 'Asia/Tokyo'".encode())
+        connection.execute(f"ALTER DATABASE {at_head.dbname} SET DateStyle = 'German'".encode())
+    assert differences(before, objects_of(at_head)) == ()
