@@ -19,6 +19,7 @@ COMMANDS = {
     "ctl": "shippyard.cli.ctl.group:ctl",
     "demo": "shippyard.cli.demo:demo",
     "doctor": "shippyard.cli.doctor:doctor",
+    "migration": "shippyard.cli.migration.group:migration",
     "restore": "shippyard.cli.restore:restore",
     "run": "shippyard.cli.run:run",
     "seed": "shippyard.cli.seed:seed",

@@ -4,6 +4,7 @@ Runs the tree's env.py, which is its author's code: for the command line, never 
 """
 
 from argparse import Namespace
+from dataclasses import dataclass
 from pathlib import Path
 
 from alembic import command
@@ -11,41 +12,56 @@ from alembic.config import Config
 from alembic.script import Script
 
 from shippyard.migration.naming import next_number, slug_of
-from shippyard.migration.plan import PlanRefused, heads_of, read_revisions
-from shippyard.migration.tree import read_tree
+from shippyard.migration.plan import heads_of, read_revisions
 from shippyard.postgres.session import one_line
+from shippyard.setup.sources import Sources
 
 
 class RevisionRefused(Exception):
     """No file was made; one line that says what to do."""
 
 
-def new_revision(ini: Path, description: str) -> Path:
-    """Write the next revision of the tree that `ini` describes; gives the file.
+class DescriptionUnusable(Exception):
+    """A revision can't be called that; one line that says why."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A revision that was made, what it builds on (None: it is the first), and its file."""
+
+    revision: str
+    down: str | None
+    file: Path
+
+
+def new_revision(sources: Sources, description: str) -> Made:
+    """Write the next revision of a tree.
 
     Raises:
-        RevisionRefused: nothing to call it by, two heads, or the tree's env.py or template failed.
+        DescriptionUnusable: nothing to call it by, or it does not fit into a docstring.
+        RevisionRefused: two heads, or the tree's env.py or template failed.
         PlanRefused: a revision can't be read.
-        TreeUnusable: the tree can't be read.
     """
     _expect_words(description)
-    revisions = read_revisions(read_tree(ini))
+    revisions = read_revisions(sources.tree)
     heads = heads_of(revisions)
     if len(heads) > 1:
         raise RevisionRefused(
             f"the tree has several heads ({', '.join(heads)}); let one build on another first: "
             "shippyard migration lint"
         )
-    if revisions and not heads:
-        raise PlanRefused("revisions build on each other in a circle; mend their down_revision")
-    return _written(ini, description, next_number(revisions))
+    number = next_number(revisions)
+    file = _written(sources.ini, description, number)
+    return Made(number, heads[0] if heads else None, file)
 
 
 def _expect_words(description: str) -> None:
     if not slug_of(description):
-        raise RevisionRefused('say what it does: shippyard migration new "add user preferences"')
-    if not description.isprintable() or '"""' in description or "\\" in description:
-        raise RevisionRefused("describe it in one line, without backslashes and triple quotes")
+        raise DescriptionUnusable(
+            'say in words what it does: shippyard migration new "add user preferences"'
+        )
+    if not description.isprintable() or '"' in description or "\\" in description:
+        raise DescriptionUnusable("describe it in one line, without quotes and backslashes")
 
 
 def _written(ini: Path, description: str, number: str) -> Path:
