@@ -68,7 +68,7 @@ def find_faults(tree: Tree) -> tuple[Finding, ...]:
         twin = written.setdefault(each.revision.revision, each)
         if twin is not each:
             said = f"{PurePosixPath(twin.revision.file).name} has this number too; renumber one"
-            found.append(each.finding("revision", "order", said))
+            found.append(each.finding("revision", "number", said))
         found += _faults_of(each)
     if not any(finding.rule == "readable" for finding in found):
         found += _faults_of_order(written)
