@@ -28,6 +28,7 @@ from shippyard.migration import naming
 URL_VARIABLE = "SHIPPYAR_DATABASE_URL"
 DRIVER = "postgresql+psycopg"
 CONNECT_TIMEOUT_S = 10
+MODELS = "shippyar_migrations_models"  # the name they are imported by
 
 # A statement that waits for a lock makes everyone else wait behind it. The first applies where the
 # URL does not say otherwise; the second ends a statement whose client has died.
@@ -36,8 +37,10 @@ SERVER_SETTINGS = "-c lock_timeout=2s -c client_connection_check_interval=1s"
 
 def _metadata() -> MetaData:
     """The models beside this file, whatever the current folder and `sys.path` are."""
+    for left in [name for name in sys.modules if name.partition(".")[0] == MODELS]:
+        del sys.modules[left]  # by an earlier run in this process, of another tree perhaps
     path = Path(__file__).parent / "models" / "__init__.py"
-    spec = importlib.util.spec_from_file_location("shippyar_migrations_models", path)
+    spec = importlib.util.spec_from_file_location(MODELS, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
