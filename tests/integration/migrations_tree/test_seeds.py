@@ -71,7 +71,9 @@ def test_reference_data_is_put_right_and_what_people_changed_is_left_alone(
     load_seeds(at_head, "development")
     with psycopg.connect(**at_head.conninfo(), autocommit=True) as connection:
         connection.execute("UPDATE countries SET name = 'Nowhere' WHERE code = 'FR'")
-        connection.execute("UPDATE users SET full_name = 'Me' WHERE email_v2 = 'person1@example.com'")
+        connection.execute(
+            "UPDATE users SET full_name = 'Me' WHERE email_v2 = 'person1@example.com'"
+        )
         again = load_seeds(at_head, "development")
         assert [result.rows for result in again] == [1, 0, 0]
         assert connection.execute("SELECT name FROM countries WHERE code = 'FR'").fetchall() == [
