@@ -35,7 +35,7 @@ UPDATE users SET subscription_tier = CASE WHEN company_id IS NULL THEN 'basic' E
 WHERE subscription_tier IS NULL
 """
 
-TOUCHED, QUICK_TOUCHED = 200_000, 30_000
+TOUCHED, QUICK_TOUCHED = 100_000, 30_000
 KILLS_EACH, KILL_WITHIN_S = 5, 1.0
 TOUCHED_SQL = "CREATE TABLE touched (id uuid PRIMARY KEY, n int NOT NULL DEFAULT 0)"
 TOUCHED_ROWS_SQL = "INSERT INTO touched SELECT gen_random_uuid() FROM generate_series(1, {rows})"
@@ -129,7 +129,7 @@ def _update(target: Target) -> None:
 def kill(context: Context) -> Outcome:
     """`kill -9` of a worker at random points, again and again, until all is filled."""
     chance = random.Random(20260304)  # the same points each time
-    kills = context.count(full=100, quick=8)
+    kills = context.count(full=50, quick=8)
     rows = context.count(full=TOUCHED, quick=QUICK_TOUCHED)
     problems: list[str] = []
     points: list[int] = []

@@ -166,7 +166,9 @@ def history_of(revisions: Mapping[str, Revision], target: str) -> tuple[Revision
 
 def _only_head(heads: tuple[str, ...]) -> str:
     if not heads:
-        raise PlanRefused("the tree has no revisions; write one: shippyard migration new DESCRIPTION")
+        raise PlanRefused(
+            "the tree has no revisions; write one: shippyard migration new DESCRIPTION"
+        )
     if len(heads) > 1:
         raise PlanRefused(
             f"the tree has several heads ({', '.join(heads)}); rebase one onto another"

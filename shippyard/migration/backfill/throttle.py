@@ -25,8 +25,8 @@ class Limits:
     with everybody else, than `wal_max_bytes_s`. None: no such limit.
     """
 
-    target_ms: float = 50.0
-    duty: float = 0.75
+    target_ms: float = 25.0
+    duty: float = 0.5
     max_lag_s: float | None = 10.0
     wal_max_bytes_s: float | None = 100e6
 

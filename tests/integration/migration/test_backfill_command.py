@@ -90,7 +90,7 @@ def test_what_goes_wrong_is_one_line_that_says_what_to_do(
     assert usage.value.code == ExitCode.USAGE
     monkeypatch.setattr("shippyard.cli.migration.backfill.ATTEMPTS", 2)
     with desk.held("UPDATE parcels SET n = 0 WHERE id = 7"):
-        with pytest.raises(Problem, match="lock timeout.*; run it again: it goes on where it was"):
+        with pytest.raises(Problem, match=r"lock timeout.*; run it again: it goes on where it was"):
             ask("one")
     with psycopg.connect(**desk.target.conninfo(), autocommit=True) as connection:
         connection.execute("DROP TABLE parcels")
