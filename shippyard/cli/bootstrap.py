@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from shippyard.cli.config_option import asks_for_config
 from shippyard.cli.exits import EXIT_CODES_HELP, ExitCode, Problem
 from shippyard.cli.output import print_json, print_table
 
@@ -13,15 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog=EXIT_CODES_HELP)
-@click.option(
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path),
-    envvar="SHIPPYARD_CONFIG",
-    default=Path("/etc/shippyard/shippyard.toml"),
-    show_default=True,
-    help="The configuration file (TOML).",
-)
+@asks_for_config
 @click.option("--apply", "do_apply", is_flag=True, help="Run the SQL; without it, it is shown.")
 @click.option("--check", "do_check", is_flag=True, help="Say what is missing and what is too much.")
 @click.option("--user", default="postgres", show_default=True, help="A superuser, to work as.")

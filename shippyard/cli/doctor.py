@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from shippyard.cli.config_option import asks_for_config
 from shippyard.cli.exits import EXIT_CODES_HELP, ExitCode, Problem
 from shippyard.cli.output import print_json
 
@@ -16,15 +17,7 @@ COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @click.command(epilog=EXIT_CODES_HELP)
-@click.option(
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path),
-    envvar="SHIPPYARD_CONFIG",
-    default=Path("/etc/shippyard/shippyard.toml"),
-    show_default=True,
-    help="The configuration file (TOML).",
-)
+@asks_for_config
 @click.option("--json", "as_json", is_flag=True, help="Print all findings as JSON.")
 def doctor(config_path: Path, *, as_json: bool) -> None:
     """Look at all that backups and restores need, and say what to do where it is not right.

@@ -4,19 +4,12 @@ from pathlib import Path
 
 import click
 
+from shippyard.cli.config_option import asks_for_config
 from shippyard.cli.exits import EXIT_CODES_HELP, ExitCode, Problem
 
 
 @click.command(epilog=EXIT_CODES_HELP)
-@click.option(
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path),
-    envvar="SHIPPYARD_CONFIG",
-    default=Path("/etc/shippyard/shippyard.toml"),
-    show_default=True,
-    help="The configuration file (TOML).",
-)
+@asks_for_config
 def run(config_path: Path) -> None:
     """Run the daemon in the foreground until SIGTERM.
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from shippyard.cli.config_option import asks_for_config
 from shippyard.cli.databases import as_migrator, the_database
 from shippyard.cli.exits import EXIT_CODES_HELP, ExitCode, Problem
 from shippyard.cli.output import Progress, duration, print_json, print_table
@@ -20,15 +21,7 @@ LARGEST = 1000
 
 
 @click.command(epilog=EXIT_CODES_HELP)
-@click.option(
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path),
-    envvar="SHIPPYARD_CONFIG",
-    default=Path("/etc/shippyard/shippyard.toml"),
-    show_default=True,
-    help="The configuration file (TOML).",
-)
+@asks_for_config
 @click.option("--database", "name", help="Which database of it.  [default: the only one]")
 @click.option(
     "--scale",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from shippyard.backup.wal.push import DEFAULT_SPOOL
+from shippyard.cli.config_option import asks_for_config
 from shippyard.cli.exits import EXIT_CODES_HELP, ExitCode, Problem
 
 if TYPE_CHECKING:
@@ -19,16 +20,6 @@ Exit codes:
   1    there is none
   200  it is damaged, or can't be had; PostgreSQL then ends recovery
 """
-
-CONFIG_OPTION = click.option(
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path),
-    envvar="SHIPPYARD_CONFIG",
-    default=Path("/etc/shippyard/shippyard.toml"),
-    show_default=True,
-    help="The configuration file (TOML).",
-)
 
 
 @click.group(epilog=EXIT_CODES_HELP)
@@ -45,7 +36,7 @@ def wal() -> None:
 @wal.command(epilog=EXIT_CODES_HELP)
 @click.argument("name")
 @click.option("--create-slot", is_flag=True, help="Make the replication slot when it is missing.")
-@CONFIG_OPTION
+@asks_for_config
 def receive(name: str, config_path: Path, *, create_slot: bool) -> None:
     """Receive the WAL of cluster NAME until SIGTERM, compress it and keep it.
 
@@ -104,7 +95,7 @@ def push(path: Path, spool: Path) -> None:
 @click.argument("name", metavar="NAME")
 @click.argument("path", metavar="PATH", type=click.Path(path_type=Path))
 @click.option("--cluster", help="Whose WAL; may be left out when one cluster keeps WAL.")
-@CONFIG_OPTION
+@asks_for_config
 @click.pass_context
 def fetch(
     ctx: click.Context, name: str, path: Path, cluster: str | None, config_path: Path

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from shippyard.cli.config_option import asks_for_config
 from shippyard.cli.databases import as_migrator, the_database
 from shippyard.cli.exits import EXIT_CODES_HELP, ExitCode, Problem
 from shippyard.cli.output import Progress, print_json, print_table, when
@@ -23,15 +24,7 @@ ATTEMPTS = 600
 
 @click.command(epilog=EXIT_CODES_HELP)
 @click.argument("name", required=False)
-@click.option(
-    "--config",
-    "config_path",
-    type=click.Path(path_type=Path),
-    envvar="SHIPPYARD_CONFIG",
-    default=Path("/etc/shippyard/shippyard.toml"),
-    show_default=True,
-    help="The configuration file (TOML).",
-)
+@asks_for_config
 @click.option("--database", help="Which database of it.  [default: the only one]")
 @click.option("--list", "only_list", is_flag=True, help="Only say how they stand.")
 @click.option("--json", "as_json", is_flag=True, help="Print how they stand as JSON.")
