@@ -5,6 +5,7 @@ make a new revision, no database is needed. Each revision is a transaction of it
 know the daemon: plain Alembic does without it, with the package installed.
 """
 
+import hashlib
 import importlib.util
 import os
 import sys
@@ -28,7 +29,6 @@ from shippyard.migration import naming
 URL_VARIABLE = "SHIPPYAR_DATABASE_URL"
 DRIVER = "postgresql+psycopg"
 CONNECT_TIMEOUT_S = 10
-MODELS = "shippyar_migrations_models"  # the name they are imported by
 
 # A statement that waits for a lock makes everyone else wait behind it. The first applies where the
 # URL does not say otherwise; the second ends a statement whose client has died.
@@ -36,18 +36,29 @@ SERVER_SETTINGS = "-c lock_timeout=2s -c client_connection_check_interval=1s"
 
 
 def _metadata() -> MetaData:
-    """The models beside this file, whatever the current folder and `sys.path` are."""
-    for left in [name for name in sys.modules if name.partition(".")[0] == MODELS]:
-        del sys.modules[left]  # by an earlier run in this process, of another tree perhaps
+    """The models beside this file, whatever the current folder and `sys.path` are.
+
+    Imported once in a process for each tree: a run of many revisions comes here for each of them.
+    """
     path = Path(__file__).parent / "models" / "__init__.py"
-    spec = importlib.util.spec_from_file_location(MODELS, path)
+    name = f"shippyar_models_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}"
+    if name not in sys.modules:
+        _import(name, path)
+    metadata: MetaData = sys.modules[name].Base.metadata
+    return metadata
+
+
+def _import(name: str, path: Path) -> None:
+    spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # declarative models look their annotations up there
-    spec.loader.exec_module(module)
-    metadata: MetaData = module.Base.metadata
-    return metadata
+    sys.modules[name] = module  # declarative models look their annotations up there
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
 
 
 config = context.config

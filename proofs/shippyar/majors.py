@@ -31,7 +31,7 @@ from shippyard.setup.volume.shape import Shape
 
 MAJORS = (15, 17, 18)
 MIGRATOR = "shippyar_migrator"
-SCALE, QUICK_SCALE = 0.2, 0.02
+SCALE, QUICK_SCALE = 0.05, 0.01
 OBJECTS_TIMEOUT_S = 60.0
 SHOWN = 5  # of what is wrong; the rest is counted
 
