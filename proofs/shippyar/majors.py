@@ -254,7 +254,7 @@ def _few(problems: Sequence[str]) -> str:
 
 ROWS = (
     Row(
-        "majors",
+        "revisions",
         "Every revision goes up, down and up again over rows, on PostgreSQL 15, 17 and 18",
         "objects after each down as before its up; no value lost; one schema.sql; no drift",
         majors,
