@@ -172,7 +172,8 @@ def use_list(folder: Path, items: Iterable[Item]) -> str:
 def end_sessions(into: Target) -> None:
     """End what our programs left on the server: an index is built on by its session alone."""
     question = (
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        # waits for each, because whoever asks next must find none
+        "SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity"
         " WHERE datname = current_database() AND application_name = %(name)s"
         " AND pid <> pg_backend_pid()"
     )
