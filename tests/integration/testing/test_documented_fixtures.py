@@ -26,9 +26,12 @@ def team(tmp_path: Path) -> Path:
 
 
 def pytest_of(processes: Processes, team: Path, server: Target, *arguments: str) -> Completed:
+    # A place of its own: making the common one, pytest shuts it to the account of PostgreSQL, which
+    # the tests beside us just opened.
+    mine = f"--basetemp={team / 'tmp'}"
     url = f"postgresql://{server.user}@/{server.dbname}?host={server.host}&port={server.port}"
     return processes.run(
-        [sys.executable, "-m", "pytest", "-q", "--rootdir=.", *arguments],
+        [sys.executable, "-m", "pytest", "-q", "--rootdir=.", mine, *arguments],
         timeout_s=PYTEST_TIMEOUT_S,
         cwd=team,
         env={"PYTHONPATH": str(ROOT), "SHIPPYAR_TEST_SERVER": url},
