@@ -14,7 +14,7 @@ import psycopg
 from psycopg import sql
 
 from bench.waits import ROLE_SETTINGS, SERVER_SETTINGS
-from shippyard.config.models import Migration
+from shippyard.config.migration import Migration
 from shippyard.host.process import Processes
 from shippyard.migration.planner import Planner
 from shippyard.migration.supervise import Event, Supervisor

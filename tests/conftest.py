@@ -1,7 +1,9 @@
 """What every test may ask for: a clock that obeys, a state database, a real PostgreSQL."""
 
 import gc
+import os
 import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -48,6 +50,20 @@ class Eventually(Protocol):
 
 # Don't look through a million objects of imported code for garbage, again and again.
 gc.disable()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep temporary files apart from those of every other pytest.
+
+    The folder they have in common is shut to others each time one of them starts, and PostgreSQL,
+    which refuses to run as root, could no longer reach what a test of ours had opened to it.
+    """
+    if "PYTEST_XDIST_WORKER" in os.environ or config.option.basetemp:
+        return
+    mine = Path(tempfile.mkdtemp(prefix="shippyard-tests-"))
+    mine.chmod(0o711)
+    config.option.basetemp = mine / "of"
+    config.add_cleanup(lambda: shutil.rmtree(mine, ignore_errors=True))
 
 
 def pytest_collection_finish() -> None:

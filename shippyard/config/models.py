@@ -4,34 +4,16 @@ Secrets never stand here, only the names of credentials that hold them.
 """
 
 from pathlib import Path
-from typing import Annotated, Literal
-from zoneinfo import ZoneInfo
+from typing import Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-Environment = Literal["development", "testing", "staging", "production"]
+from shippyard.config.base import NAME, Environment, Model, TimeZone
+from shippyard.config.migration import BY_ENVIRONMENT, Migration
+
 Severity = Literal["page", "ticket", "info"]
 Role = Literal["viewer", "operator", "approver"]
 Criticality = Literal["critical", "important", "normal"]
-
-NAME = r"^[a-z][a-z0-9_-]{0,62}$"
-
-
-def _known_zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (KeyError, ValueError):
-        raise ValueError(f"unknown time zone {name!r}; use a name such as Europe/Oslo") from None
-    return name
-
-
-TimeZone = Annotated[str, AfterValidator(_known_zone)]
-
-
-class Model(BaseModel):
-    """Frozen, and unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Daemon(Model):
@@ -264,7 +246,7 @@ class Backup(Model):
     keep: Keep = Keep()
     keep_by_kind: KeepByKind = KeepByKind()
     dump: Dump = Dump()
-    clusters: dict[str, ClusterBackup] = {}
+    clusters: dict[str, ClusterBackup] = Field(default_factory=dict)
     offsite: Offsite | None = None
     sandbox: Sandbox = Sandbox()
     drill: Drill = Drill()
@@ -276,7 +258,7 @@ class CheckOverride(Model):
     enabled: bool = True
     every_s: float | None = Field(None, ge=0.2, le=86400)
     timeout_s: float | None = Field(None, gt=0, le=60)
-    params: dict[str, float] = {}
+    params: dict[str, float] = Field(default_factory=dict)
 
 
 class Health(Model):
@@ -285,7 +267,7 @@ class Health(Model):
     checks_dir: Path | None = None
     connect_timeout_s: float = Field(3.0, ge=2, le=9)
     reconnect_max_s: float = Field(15.0, gt=0, le=600)
-    checks: dict[str, CheckOverride] = {}
+    checks: dict[str, CheckOverride] = Field(default_factory=dict)
 
 
 class RuleOverride(Model):
@@ -317,25 +299,10 @@ class Alerting(Model):
     """Who is told. `retry_max_s` bounds the backoff, `attempts_max` what is tried in all."""
 
     routes: tuple[Route, ...] = ()
-    rules: dict[str, RuleOverride] = {}
+    rules: dict[str, RuleOverride] = Field(default_factory=dict)
     repeat_s: float = Field(4 * 3600.0, gt=0)
     retry_max_s: float = Field(300.0, gt=0)
     attempts_max: int = Field(50, ge=1, le=10_000)
-
-
-class Migration(Model):
-    """The migrations tree and the policy under which it may change a database."""
-
-    alembic_ini: Path
-    lock_timeout_ms: int = Field(200, ge=10, le=60_000)
-    statement_timeout_s: float = Field(3600.0, gt=0)
-    lock_attempts: int = Field(30, ge=1, le=1000)
-    retry_pause_s: float = Field(1.0, gt=0, le=60)
-    timeout_s: float = Field(6 * 3600.0, gt=0)
-    backup_before: bool = True
-    backup_max_age_s: float = Field(26 * 3600.0, gt=0)
-    long_transaction_s: float = Field(60.0, gt=0)
-    unknown_blocks: bool = True
 
 
 class Access(Model):
@@ -382,6 +349,14 @@ class Config(Model):
     access: Access = Access()
     sentry: Sentry = Sentry()
     tools_dirs: tuple[Path, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_the_environment_has_it(cls, given: Any) -> Any:
+        if not isinstance(given, dict) or not isinstance(given.get("migration"), dict):
+            return given
+        usual = BY_ENVIRONMENT.get(given.get("environment", ""), {})
+        return {**given, "migration": {**usual, **given["migration"]}}
 
     @model_validator(mode="after")
     def _consistent(self) -> "Config":

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from shippyard.config.models import Control, Environment
+from shippyard.config.base import Environment
+from shippyard.config.models import Control
 from shippyard.control.codec import Decoder, Failure, FrameError, Request, request_decoder
 from shippyard.control.dispatch import Dispatcher
 from shippyard.control.endpoint import Endpoint

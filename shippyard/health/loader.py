@@ -14,7 +14,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from shippyard.config.models import NAME, CheckOverride, Health, Severity
+from shippyard.config.base import NAME
+from shippyard.config.models import CheckOverride, Health, Severity
 from shippyard.health.model import ROWS, AlertSpec, Check, Kind, MetricSpec, Scope
 from shippyard.health.shapes import SHAPES
 from shippyard.health.when import WhenInvalid, parse_when, when_names

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from shippyard.config.models import Environment
+from shippyard.config.base import Environment
 from shippyard.host.clock import Clock
 from shippyard.migration.audit import Audit
 from shippyard.migration.facts import Backups, Facts, Live, Progress

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from shippyard.config.models import Environment, Migration
+from shippyard.config.base import Environment
+from shippyard.config.migration import Migration
 from shippyard.migration.plan import Plan
 
 Progress = Callable[[Mapping[str, Any]], None]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from shippyard.config.models import Migration
+from shippyard.config.migration import Migration
 from shippyard.migration.facts import ServerFacts
 from shippyard.migration.plan import (
     Plan,

@@ -12,7 +12,8 @@ from typing import Any
 
 import structlog
 
-from shippyard.config.models import Environment, Migration
+from shippyard.config.base import Environment
+from shippyard.config.migration import Migration
 from shippyard.host.clock import Clock
 from shippyard.host.process import Processes
 from shippyard.migration.audit import Audit

@@ -12,7 +12,7 @@ from typing import LiteralString
 
 import psycopg
 
-from shippyard.config.models import Environment
+from shippyard.config.base import Environment
 from shippyard.postgres.session import one_line
 from shippyard.postgres.target import Target
 

@@ -204,6 +204,12 @@ runs = Table(
     Column("state", String, nullable=False),
     Column("requested_by", String, nullable=False),
     Column("content_hash", String, nullable=False),
+    # None for a run that needed no plan to be approved
+    Column("plan_hash", String),
+    # up | down: a rollback is a run that goes down
+    Column("way", String, nullable=False, default="up"),
+    # the run that this one takes back, or goes on with
+    Column("of_run", String),
     Column("backup_id", String),
     Column("started_at", UtcTime, nullable=False),
     Column("finished_at", UtcTime),
@@ -211,6 +217,63 @@ runs = Table(
     # verdicts, steps with their durations, lock retries
     Column("detail", JSON, nullable=False),
     Index(None, "database", "started_at"),
+)
+
+rehearsals = Table(
+    "rehearsals",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("database", String, nullable=False),
+    Column("content_hash", String, nullable=False),
+    Column("from_revision", String),
+    Column("to_revision", String, nullable=False),
+    # of production's schema, which the restored one had to equal
+    Column("fingerprint", String),
+    Column("backup_id", String),
+    Column("started_at", UtcTime, nullable=False),
+    Column("finished_at", UtcTime),
+    # running | passed | failed | blocked | interrupted
+    Column("outcome", String, nullable=False),
+    # what was recorded; its SHA-256 is part of what approvals bind
+    Column("report", JSON, nullable=False),
+    Column("report_hash", String),
+    Column("error", String),
+    Index(None, "database", "content_hash", "started_at"),
+)
+
+approvals = Table(
+    "approvals",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at", UtcTime, nullable=False),
+    Column("database", String, nullable=False),
+    # request | approve | reject | emergency
+    Column("kind", String, nullable=False),
+    Column("plan_hash", String, nullable=False),
+    Column("content_hash", String, nullable=False),
+    Column("uid", Integer, nullable=False),
+    Column("user", String, nullable=False),
+    Column("reason", String, nullable=False, default=""),
+    # gates that this approval overrides
+    Column("overrides", JSON, nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
+    # the run that it was used up by
+    Column("spent_by", String),
+    Index(None, "database", "plan_hash"),
+)
+
+attestations = Table(
+    "attestations",
+    metadata,
+    # signed records of other environments: this content ran there
+    Column("id", String, primary_key=True),
+    Column("content_hash", String, nullable=False),
+    Column("environment", String, nullable=False),
+    Column("key_id", String, nullable=False),
+    Column("received_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
+    Column("envelope", JSON, nullable=False),
+    Index(None, "content_hash", "environment"),
 )
 
 audit = Table(

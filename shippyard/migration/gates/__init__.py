@@ -5,7 +5,7 @@ Each is a pure function of `Facts`. `unknown` is an answer; whether it blocks is
 
 from collections.abc import Callable, Sequence
 
-from shippyard.config.models import Migration
+from shippyard.config.migration import Migration
 from shippyard.migration.facts import Facts
 from shippyard.migration.gates.another_run import another_run
 from shippyard.migration.gates.backup import backup

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from shippyard.config.models import Control, Environment
+from shippyard.config.base import Environment
+from shippyard.config.models import Control
 from shippyard.control.client import CallFailed, Client, DaemonUnreachable, NotPermitted
 from shippyard.control.codec import RESULT_BYTES
 from shippyard.control.endpoint import AlreadyRunning, SocketUnusable

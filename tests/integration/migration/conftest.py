@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from shippyard.config.models import Migration
+from shippyard.config.migration import Migration
 from shippyard.host.clock import SystemClock
 from shippyard.host.process import Processes
 from shippyard.migration.service import Migrations

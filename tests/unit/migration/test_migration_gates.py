@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shippyard.config.models import Migration
+from shippyard.config.migration import Migration
 from shippyard.migration.facts import Facts, ServerFacts
 from shippyard.migration.gates import GATES, ask_all, first_blocking
 from shippyard.migration.gates.verdict import Verdict

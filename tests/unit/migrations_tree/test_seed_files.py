@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from shippyard.config.models import Environment
+from shippyard.config.base import Environment
 from shippyard.setup.seed import FILES, SEEDS
 
 COUNTRY = re.compile(r"^    \('([A-Z]{2})', '([A-Z]{3})', '(\d{3})', '(.+)'\),?$", re.MULTILINE)

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from shippyard.config.models import Config, Migration
+from shippyard.config.migration import Migration
+from shippyard.config.models import Config
 from shippyard.setup.bootstrap.model import BootstrapRefused
 from shippyard.setup.bootstrap.wanted import WantedCluster, WantedRole, wanted_clusters
 
