@@ -14,7 +14,7 @@ PREFIX ?= /opt/shippyard
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit integration acceptance tools requirements install proof-loop proof-backups proof-schema proof-tools matrix clean
+.PHONY: help demo test lint unit integration acceptance tools requirements install proof-loop proof-backups proof-schema proof-migrations proof-tools matrix clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -45,6 +45,9 @@ proof-backups: $(VENV)/.dev matrix proof-tools ## prove the claims of backups (R
 
 proof-schema: $(VENV)/.dev matrix ## prove the claims of the Shippyar database (ROWS=a,b QUICK=1 WRITE=1)
 	@$(BIN)/python -m proofs.schema
+
+proof-migrations: $(VENV)/.dev matrix proof-tools ## prove the claims of migrations behind a gate (ROWS=a,b QUICK=1 WRITE=1)
+	@$(BIN)/python -m proofs.migrations
 
 # What stands beside us in proofs: another engine, a real S3. Needs root and Debian's package manager;
 # without them a row that lacks its program says which.
