@@ -9,7 +9,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shippyard.migration.tree import Tree
 
@@ -44,7 +44,8 @@ class Rendered:
 class Plan:
     """The way from `current` (None: an empty database) to `target`, oldest revision first.
 
-    `files` maps every file that takes part to its SHA-256; `rendered` has one entry per revision.
+    `files` maps every file that takes part to its SHA-256; `rendered` and `undo` have one entry per
+    revision, its way up and its way down.
     """
 
     database: str
@@ -54,6 +55,7 @@ class Plan:
     revisions: tuple[Revision, ...]
     files: Mapping[str, str]
     rendered: Mapping[str, Rendered]
+    undo: Mapping[str, Rendered] = field(default_factory=dict)
 
     @property
     def content_hash(self) -> str:
@@ -63,6 +65,7 @@ class Plan:
             "target": self.target,
             "files": dict(self.files),
             "sql": {name: rendered.sql for name, rendered in self.rendered.items()},
+            "undo": {name: rendered.sql for name, rendered in self.undo.items()},
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 

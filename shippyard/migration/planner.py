@@ -145,7 +145,8 @@ class Planner:
         if not plan.revisions:
             return plan
         spec = RenderSpec(str(copy), tree.ini, tree.scripts, _steps(plan))
-        return replace(plan, rendered=self._render(spec))
+        said = self._render(spec)
+        return replace(plan, rendered=said.up, undo=said.down)
 
 
 def look(target: Target) -> Look:

@@ -47,6 +47,14 @@ class Ending:
     half_applied: bool = False
 
 
+@dataclass(frozen=True)
+class Rendering:
+    """The SQL of each revision on its way up, and on its way down."""
+
+    up: Mapping[str, Rendered]
+    down: Mapping[str, Rendered]
+
+
 class Supervisor:
     """Runs the two children. Safe to use from any thread."""
 
@@ -55,8 +63,8 @@ class Supervisor:
         self._lock = threading.Lock()
         self._running: set[Child] = set()
 
-    def render(self, spec: RenderSpec) -> dict[str, Rendered]:
-        """Every revision's SQL.
+    def render(self, spec: RenderSpec) -> Rendering:
+        """Every revision's SQL, both ways.
 
         Raises:
             RenderFailed: the child ended without an answer, or took too long.
@@ -72,7 +80,7 @@ class Supervisor:
             answer = _parsed(output.read(RENDERED_MAX_BYTES))
         if "rendered" not in answer:
             raise RenderFailed(f"the SQL can't be rendered: {reason}")
-        return {name: Rendered(**said) for name, said in answer["rendered"].items()}
+        return Rendering(_by_revision(answer["rendered"]), _by_revision(answer["undo"]))
 
     def run(self, spec: RunSpec, timeout_s: float, on_event: Callable[[Event], None]) -> Ending:
         """Run one spec to its end; at the deadline the child is told to stop and rolls back.
@@ -126,6 +134,10 @@ def _parsed(line: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return document if isinstance(document, dict) else {}
+
+
+def _by_revision(said: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Rendered]:
+    return {revision: Rendered(**rendered) for revision, rendered in said.items()}
 
 
 def _wait(child: Child, timeout_s: float) -> str:
