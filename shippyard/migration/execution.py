@@ -124,6 +124,12 @@ class Execution:
         blocking = first_blocking(verdicts, self._prepared.policy)
         if blocking:
             raise Blocked(blocking, verdicts)
+        self._judged()
+
+    def _judged(self) -> None:
+        if self._parts.journal.get(self.run_id).state == "planned":
+            self._parts.journal.move(self.run_id, "rehearsal_judged")
+            self._parts.journal.move(self.run_id, "approval_judged")
         self._parts.journal.move(self.run_id, "gates_passed")
 
     def facts(self, *, backup_promised: bool) -> Facts:

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from sqlalchemy import Connection, Row, insert, select, update
 
@@ -17,13 +17,20 @@ from shippyard.migration.states import UNFINISHED, IllegalTransition, RunEvent, 
 from shippyard.state.database import State
 from shippyard.state.tables import runs
 
+Way = Literal["up", "down"]
+"""Which way a run goes: a rollback is a run that goes down."""
+
 STEPS_MAX = 2000
 HISTORY_MAX = 200
 
 
 @dataclass(frozen=True)
 class Run:
-    """One gated execution of a plan, as it is written down."""
+    """One gated execution of a plan, as it is written down.
+
+    A run that goes down comes from the higher revision; `of_run` is the one that it takes back, or
+    that it goes on with.
+    """
 
     id: str
     database: str
@@ -32,6 +39,9 @@ class Run:
     state: RunState
     requested_by: str
     content_hash: str
+    plan_hash: str | None
+    way: Way
+    of_run: str | None
     backup_id: str | None
     started_at: datetime
     finished_at: datetime | None
@@ -48,6 +58,9 @@ class Run:
             "state": self.state,
             "requested_by": self.requested_by,
             "content_hash": self.content_hash,
+            "plan_hash": self.plan_hash,
+            "way": self.way,
+            "of_run": self.of_run,
             "backup_id": self.backup_id,
             "started_at": self.started_at.isoformat(),
             "finished_at": self.finished_at.isoformat() if self.finished_at else None,
@@ -62,8 +75,19 @@ class Journal:
         self._state = state
         self._clock = clock
 
-    def open(self, plan: Plan, requested_by: str) -> str:
-        """Write a new run down as planned, and give its id."""
+    def open(
+        self,
+        plan: Plan,
+        requested_by: str,
+        *,
+        plan_hash: str | None = None,
+        way: Way = "up",
+        of_run: str | None = None,
+    ) -> str:
+        """Write a new run down as planned, and give its id.
+
+        `of_run` is the run that it takes back, or goes on with.
+        """
         now = self._clock.now()
         run_id = f"{now:%Y%m%dT%H%M%SZ}-{plan.database}-{uuid.uuid4().hex[:8]}"
         with self._state.write() as connection:
@@ -76,6 +100,9 @@ class Journal:
                     state="planned",
                     requested_by=requested_by,
                     content_hash=plan.content_hash,
+                    plan_hash=plan_hash,
+                    way=way,
+                    of_run=of_run,
                     started_at=now,
                     detail={"steps": []},
                 )

@@ -1,48 +1,58 @@
 """Owns the life of a run as a table. Pure: it says what follows what, and does nothing."""
 
-from typing import Literal
+from typing import Literal, get_args
 
-RunState = Literal["planned", "gated", "running", "verifying", "done", "failed", "interrupted"]
-RunEvent = Literal["gates_passed", "started", "applied", "verified", "failed", "interrupted"]
-
-STATES: tuple[RunState, ...] = (
+RunState = Literal[
     "planned",
+    "rehearsed",
+    "approved",
     "gated",
     "running",
     "verifying",
     "done",
+    "rolled_back",
     "failed",
     "interrupted",
-)
-ENDS: tuple[RunState, ...] = ("done", "failed", "interrupted")
-EVENTS: tuple[RunEvent, ...] = (
+]
+RunEvent = Literal[
+    "rehearsal_judged",
+    "approval_judged",
     "gates_passed",
     "started",
     "applied",
     "verified",
+    "taken_back",
     "failed",
     "interrupted",
-)
+]
 
-TRANSITIONS: dict[tuple[RunState, RunEvent], RunState] = {
-    ("planned", "gates_passed"): "gated",
-    ("planned", "failed"): "failed",
-    ("planned", "interrupted"): "interrupted",
-    ("gated", "gates_passed"): "gated",  # judged again once the backup is there
-    ("gated", "started"): "running",
-    ("gated", "failed"): "failed",
-    ("gated", "interrupted"): "interrupted",
-    ("running", "applied"): "verifying",
-    ("running", "failed"): "failed",
-    ("running", "interrupted"): "interrupted",
-    ("verifying", "verified"): "done",
-    ("verifying", "failed"): "failed",
-    ("verifying", "interrupted"): "interrupted",
-}
+STATES: tuple[RunState, ...] = get_args(RunState)
+EVENTS: tuple[RunEvent, ...] = get_args(RunEvent)
+ENDS: tuple[RunState, ...] = ("done", "rolled_back", "failed", "interrupted")
+UNFINISHED: frozenset[RunState] = frozenset(STATES) - frozenset(ENDS)
 
 # In these nothing was done to the database yet.
-BEFORE_STARTED: frozenset[RunState] = frozenset({"planned", "gated"})
-UNFINISHED: frozenset[RunState] = frozenset({"planned", "gated", "running", "verifying"})
+BEFORE_STARTED: frozenset[RunState] = frozenset({"planned", "rehearsed", "approved", "gated"})
+
+_FORWARD: dict[tuple[RunState, RunEvent], RunState] = {
+    ("planned", "rehearsal_judged"): "rehearsed",
+    ("rehearsed", "approval_judged"): "approved",
+    ("approved", "gates_passed"): "gated",
+    ("gated", "gates_passed"): "gated",  # judged again once the backup is there
+    ("gated", "started"): "running",
+    ("running", "applied"): "verifying",
+    ("verifying", "verified"): "done",
+    # by another run, which goes down
+    ("done", "taken_back"): "rolled_back",
+    ("failed", "taken_back"): "rolled_back",
+    ("interrupted", "taken_back"): "rolled_back",
+}
+
+TRANSITIONS: dict[tuple[RunState, RunEvent], RunState] = {
+    **_FORWARD,
+    **{(state, "failed"): "failed" for state in UNFINISHED},
+    **{(state, "interrupted"): "interrupted" for state in UNFINISHED},
+}
 
 
 class IllegalTransition(Exception):

@@ -511,7 +511,8 @@ def test_a_daemon_that_died_before_anything_was_started_needs_no_way_back(bench:
     prepared = bench.migrations._prepare("shippyar", "head")
     journal = bench.migrations._parts.journal
     run_id = journal.open(prepared.plan, "ana")
-    journal.move(run_id, "gates_passed")
+    for event in ("rehearsal_judged", "approval_judged", "gates_passed"):
+        journal.move(run_id, event)
     assert [run.id for run in bench.build().recover()] == [run_id]
     assert bench.backups.released == [run_id]
 
@@ -558,7 +559,8 @@ def test_recovery_says_what_a_dead_daemon_left(bench: Any) -> None:
     prepared = bench.migrations._prepare("shippyar", "head")
     journal = bench.migrations._parts.journal
     run_id = journal.open(prepared.plan, "ana")
-    journal.move(run_id, "gates_passed")
+    for event in ("rehearsal_judged", "approval_judged", "gates_passed"):
+        journal.move(run_id, event)
     journal.move(run_id, "started")
     again = bench.build()
     again.recover()

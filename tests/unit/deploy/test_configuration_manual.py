@@ -69,7 +69,7 @@ def expected_settings(model: type[models.Model]) -> set[str]:
 
 
 def default_of(field: FieldInfo) -> str:
-    value = field.default
+    value = field.get_default(call_default_factory=True)
     if value is PydanticUndefined:
         return "required"
     if isinstance(value, models.Model):
@@ -85,7 +85,7 @@ def toml(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float):
-        return f"{value:g}"
+        return f"{value:.12g}"
     if isinstance(value, tuple):
         return f"[{', '.join(toml(item) for item in value)}]"
     return str(value) if isinstance(value, int) else f'"{value}"'

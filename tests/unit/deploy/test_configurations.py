@@ -98,7 +98,12 @@ def test_testing_is_quiet_and_runs_side_by_side() -> None:
 
 def test_staging_asks_of_a_migration_what_production_asks() -> None:
     staging, production = shipped("staging").migration, shipped("production").migration
-    assert staging == production
+    assert staging is not None
+    assert production is not None
+    only_in_production = {"approvals": 1, "watch_s": 60.0}
+    assert staging.model_copy(update=only_in_production) == production
+    assert staging.rehearsal
+    assert staging.approvals == 0
 
 
 def test_production_wakes_people_keeps_a_year_and_lets_no_root_in() -> None:
