@@ -9,9 +9,9 @@ from shippyard.config.loading import ConfigError
 from shippyard.config.models import Config, Health
 from shippyard.health.loader import CheckInvalid, load_checks
 from shippyard.health.poller import UNREACHABLE
-from shippyard.outcomes import BACKUP_RULES
+from shippyard.outcomes import ROOM_RULES
 
-OWN_RULES = frozenset({UNREACHABLE, DEAD_RULE}) | BACKUP_RULES
+OWN_RULES = frozenset({UNREACHABLE, DEAD_RULE}) | ROOM_RULES
 """Rules that no check has."""
 
 

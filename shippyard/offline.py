@@ -12,7 +12,6 @@ from pathlib import Path
 
 import structlog
 
-from shippyard.backup.conditions import Condition
 from shippyard.backup.engines.choice import repository_for
 from shippyard.backup.engines.repository import Repository
 from shippyard.backup.offsite.age import BadKey
@@ -37,6 +36,7 @@ from shippyard.host.signing import (
     signer_from_credential,
     signer_in,
 )
+from shippyard.telemetry.condition import Condition
 
 USUAL_CONFIG = Path("/etc/shippyard/shippyard.toml")
 KEY_ID_CHARS = 16

@@ -1,15 +1,17 @@
-"""Owns telling alerting what backups find wrong: a failed backup is a finding, like a failed check.
+"""Owns telling alerting what rooms find wrong: a failed backup is a finding, like a failed check.
 
-Backup knows no alerting and alerting no backup; they meet here.
+The rooms know no alerting and alerting no rooms; they meet here.
 """
 
 from shippyard.alerting.service import Alerting
-from shippyard.backup.conditions import RULES, Condition
+from shippyard.backup import conditions as backup
 from shippyard.backup.model import subject_of_cluster
 from shippyard.config.models import Config
 from shippyard.health.model import Finding, Observation
+from shippyard.migration import conditions as migration
+from shippyard.telemetry.condition import Condition
 
-BACKUP_RULES = frozenset(RULES)
+ROOM_RULES = frozenset({*backup.RULES, *migration.RULES})
 
 
 class Switchboard:

@@ -15,7 +15,6 @@ import psycopg
 
 from proofs.rig import scratch_cluster
 from proofs.waiting import until
-from shippyard.backup.conditions import Condition
 from shippyard.backup.drill.canary import Canary
 from shippyard.backup.drill.model import Drill
 from shippyard.backup.drill.service import Drills
@@ -31,6 +30,7 @@ from shippyard.postgres.embedded import EmbeddedCluster
 from shippyard.postgres.tools import Tools, server_tools
 from shippyard.sandbox.local import LocalHost
 from shippyard.state.database import State, open_state
+from shippyard.telemetry.condition import Condition
 from shippyard.telemetry.metrics import Metrics
 
 SHOP, CLUSTER = "shop", "@main"

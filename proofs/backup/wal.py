@@ -14,7 +14,6 @@ from pathlib import Path
 from proofs.backup.walyard import WalYard, connected, is_writable, walyard
 from proofs.table import Context, Outcome, Row
 from proofs.waiting import until
-from shippyard.backup.conditions import Condition
 from shippyard.backup.wal.archive import WalArchive
 from shippyard.backup.wal.presence import Presence
 from shippyard.backup.wal.scan import scan
@@ -22,6 +21,7 @@ from shippyard.backup.wal.watch import WalWatch, Watched
 from shippyard.host.clock import SystemClock
 from shippyard.postgres.embedded import EmbeddedCluster
 from shippyard.state.database import State, open_state
+from shippyard.telemetry.condition import Condition
 from shippyard.telemetry.metrics import Metrics
 
 FOUND_WITHIN_S = 300.0

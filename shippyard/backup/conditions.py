@@ -1,8 +1,4 @@
-"""Owns what the backup room can find wrong, and how it says so. Who listens is not known here."""
-
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal
+"""Owns the names of what the backup room can find wrong. Who listens is not known here."""
 
 RULES = (
     "backup_failed",
@@ -17,21 +13,3 @@ RULES = (
     "offsite_failed",
 )
 """Alert rules that this room can break; each has its section in docs/runbooks.md."""
-
-
-@dataclass(frozen=True)
-class Condition:
-    """One look at one rule for one subject; `summary` None says that all is well.
-
-    A subject is a database by its name in config, or `@cluster`. Both outcomes are told: nothing
-    ends before it was seen to be over.
-    """
-
-    rule: str
-    subject: str
-    summary: str | None
-    severity: Literal["page", "ticket"] = "page"
-    evidence: Mapping[str, Any] = field(default_factory=dict)
-
-
-Tell = Callable[[Condition], None]

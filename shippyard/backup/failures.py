@@ -3,9 +3,9 @@
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from shippyard.backup.conditions import Condition
 from shippyard.backup.model import SPOILT, Backup
 from shippyard.config.models import Config
+from shippyard.telemetry.condition import Condition
 
 RULE = "backup_failed"
 

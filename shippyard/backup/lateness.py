@@ -16,7 +16,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from shippyard.backup.catalog import Catalog
 from shippyard.backup.clockwatch import Clockwatch
-from shippyard.backup.conditions import Condition, Tell
 from shippyard.backup.drill.objectives import OBJECTIVES
 from shippyard.backup.failures import is_critical
 from shippyard.backup.late import Expected, drill_late, how_late
@@ -28,6 +27,7 @@ from shippyard.host.clock import Clock
 from shippyard.postgres.session import one_line
 from shippyard.state.database import State
 from shippyard.state.notes import Notes
+from shippyard.telemetry.condition import Condition, Tell
 
 EVERY_S = 60.0
 JOIN_S = 3.0

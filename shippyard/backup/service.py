@@ -13,7 +13,6 @@ from typing import Any
 
 from shippyard.backup.catalog import Catalog
 from shippyard.backup.clockwatch import Clockwatch
-from shippyard.backup.conditions import Tell
 from shippyard.backup.engines.choice import EngineFor, Parent, engine_for
 from shippyard.backup.engines.engine import Engine
 from shippyard.backup.events import Events
@@ -48,6 +47,7 @@ from shippyard.postgres.session import one_line
 from shippyard.postgres.target import Target
 from shippyard.state.database import State
 from shippyard.state.notes import Notes
+from shippyard.telemetry.condition import Tell
 from shippyard.telemetry.metrics import Metrics
 
 

@@ -13,7 +13,6 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from shippyard.backup.catalog import Catalog
-from shippyard.backup.conditions import Condition, Tell
 from shippyard.backup.failures import is_critical
 from shippyard.backup.layout import Layout
 from shippyard.backup.manifest import ManifestUnusable, SignerUnknown, read_manifest
@@ -22,6 +21,7 @@ from shippyard.backup.seal import KEYS_FOLDER, Seal
 from shippyard.config.models import Config
 from shippyard.host.signing import KEY_FILE, key_id_of
 from shippyard.postgres.session import one_line
+from shippyard.telemetry.condition import Condition, Tell
 
 EVERY_S = 60.0
 JOIN_S = 3.0

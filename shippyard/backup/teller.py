@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from shippyard.backup.catalog import Catalog
-from shippyard.backup.conditions import Tell
 from shippyard.backup.failures import failed_condition
 from shippyard.backup.gauges import Gauges
 from shippyard.backup.model import Backup
 from shippyard.config.models import Config
+from shippyard.telemetry.condition import Tell
 
 log = structlog.get_logger(__name__)
 

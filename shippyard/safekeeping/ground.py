@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from shippyard.backup.conditions import Tell
 from shippyard.config.models import Config, Database
 from shippyard.host.clock import Clock
 from shippyard.host.process import Processes
 from shippyard.postgres.target import Target, target_of
 from shippyard.state.database import State
+from shippyard.telemetry.condition import Tell
 from shippyard.telemetry.metrics import Metrics
 
 Beats = Callable[[str], Callable[[], None]]

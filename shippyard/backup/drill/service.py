@@ -11,7 +11,6 @@ from datetime import datetime
 
 import structlog
 
-from shippyard.backup.conditions import Condition, Tell
 from shippyard.backup.drill.bench import Backups, Bench, Fetching, Progress, WalOf
 from shippyard.backup.drill.drill import Asked, perform
 from shippyard.backup.drill.forecast import Past, forecast_by_phase, forecast_s
@@ -35,6 +34,7 @@ from shippyard.host.process import Processes
 from shippyard.postgres.target import Target
 from shippyard.sandbox.model import SandboxHost
 from shippyard.state.database import State
+from shippyard.telemetry.condition import Condition, Tell
 from shippyard.telemetry.metrics import Metrics
 
 PAST_LOOKED_AT = 20

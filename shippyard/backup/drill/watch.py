@@ -14,12 +14,12 @@ from typing import Protocol
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from shippyard.backup.conditions import Condition, Tell
 from shippyard.backup.drill.gauges import DrillGauges
 from shippyard.backup.drill.objectives import OBJECTIVES, judge_loss
 from shippyard.backup.model import Backup, subject_of_cluster
 from shippyard.config.models import Config, Database
 from shippyard.host.clock import Clock
+from shippyard.telemetry.condition import Condition, Tell
 
 EVERY_S = 15.0
 FIRST_S = 60.0

@@ -15,7 +15,6 @@ from typing import Any, Protocol
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from shippyard.backup.conditions import Condition, Tell
 from shippyard.backup.manifest import ManifestUnusable
 from shippyard.backup.model import Backup, BackupFailed
 from shippyard.backup.offsite.copies import Copies, CopyRecord, begun, verified
@@ -27,6 +26,7 @@ from shippyard.backup.offsite.sending import Progress
 from shippyard.backup.seal import Seal
 from shippyard.host.clock import Clock
 from shippyard.postgres.session import one_line
+from shippyard.telemetry.condition import Condition, Tell
 from shippyard.telemetry.metrics import Metrics
 
 LOOK_S = 5.0

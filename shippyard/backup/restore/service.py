@@ -14,12 +14,12 @@ from typing import Any, Literal
 
 import structlog
 
-from shippyard.backup.conditions import Condition, Tell
 from shippyard.backup.restore.archive import Progress, RestoreFailed
 from shippyard.backup.restore.assess import Assessment, Wanted, assess
 from shippyard.backup.restore.course import Done, Means, Place
 from shippyard.backup.restore.shelf import NothingHere, Shelved
 from shippyard.postgres.session import QueryFailed, Unreachable, one_line
+from shippyard.telemetry.condition import Condition, Tell
 
 RunState = Literal["running", "done", "differs", "failed"]
 

@@ -5,7 +5,6 @@ The decision is `slot`'s; this carries it out and says so.
 
 import structlog
 
-from shippyard.backup.conditions import Condition, Tell
 from shippyard.backup.model import subject_of_cluster
 from shippyard.backup.wal.archive import WalArchive
 from shippyard.backup.wal.server import Answer, drop_slot
@@ -16,6 +15,7 @@ from shippyard.host.clock import Clock
 from shippyard.postgres.session import QueryFailed, Unreachable
 from shippyard.postgres.target import Target
 from shippyard.state.database import State
+from shippyard.telemetry.condition import Condition, Tell
 from shippyard.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)

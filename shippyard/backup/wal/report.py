@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from shippyard.backup.conditions import Condition
 from shippyard.backup.model import subject_of_cluster
 from shippyard.backup.wal.gaps import Settled
 from shippyard.backup.wal.presence import Looked
 from shippyard.backup.wal.scan import BasePosition, Gap, ScanReport, is_behind
+from shippyard.telemetry.condition import Condition
 
 SHOWN = 5
 WORDS = {

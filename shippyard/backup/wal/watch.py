@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from shippyard.backup.conditions import Tell
 from shippyard.backup.manifest import Manifest
 from shippyard.backup.model import subject_of_cluster
 from shippyard.backup.restore.coverage import segment_bytes
@@ -34,6 +33,7 @@ from shippyard.host.clock import Clock
 from shippyard.postgres.session import QueryFailed, Unreachable
 from shippyard.postgres.target import Target
 from shippyard.state.database import State
+from shippyard.telemetry.condition import Tell
 from shippyard.telemetry.metrics import Metrics
 
 TURN_S = 5.0

@@ -8,13 +8,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from shippyard.backup.conditions import Condition
 from shippyard.backup.engines.choice import EngineFor, engine_for
 from shippyard.backup.service import BackupService
 from shippyard.config.models import Config
 from shippyard.host.process import Processes
 from shippyard.postgres.target import Target
 from shippyard.state.database import State
+from shippyard.telemetry.condition import Condition
 from shippyard.telemetry.metrics import Metrics
 from tests.conftest import FakeClock
 

@@ -14,7 +14,6 @@ import pytest
 from psycopg import sql
 
 from shippyard.backup.compression import decompressed
-from shippyard.backup.conditions import Condition
 from shippyard.backup.layout import Layout
 from shippyard.backup.model import BackupFailed
 from shippyard.backup.service import BackupService
@@ -23,6 +22,7 @@ from shippyard.host.process import Completed, Processes
 from shippyard.postgres.embedded import EmbeddedCluster, embedded_cluster
 from shippyard.postgres.target import Target
 from shippyard.postgres.tools import Tools, installed_tools, tools_for
+from shippyard.telemetry.condition import Condition
 from tests.conftest import Eventually, FakeClock
 from tests.integration.backup.conftest import MakeYard, Yard, execute
 

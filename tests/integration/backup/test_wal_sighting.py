@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from shippyard.backup.conditions import Condition
 from shippyard.backup.wal.archive import WalArchive
 from shippyard.backup.wal.arrival import Arrival
 from shippyard.backup.wal.guard import SlotGuard
@@ -17,6 +16,7 @@ from shippyard.backup.wal.status import FIRST_S, ReceiverStatus, write_status
 from shippyard.config.models import ClusterBackup
 from shippyard.postgres.target import Target
 from shippyard.state.database import State
+from shippyard.telemetry.condition import Condition
 from shippyard.telemetry.metrics import Metrics
 from tests.conftest import FakeClock
 

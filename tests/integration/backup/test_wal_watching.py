@@ -10,7 +10,6 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from shippyard.backup.conditions import Condition
 from shippyard.backup.manifest import Made, Manifest, Source, Verification
 from shippyard.backup.offsite.objects import OffsiteFailed
 from shippyard.backup.wal.archive import WalArchive
@@ -28,6 +27,7 @@ from shippyard.host.process import Processes
 from shippyard.postgres.embedded import EmbeddedCluster, embedded_cluster
 from shippyard.postgres.tools import Tools, server_tools
 from shippyard.state.database import State
+from shippyard.telemetry.condition import Condition
 from shippyard.telemetry.metrics import Metrics
 from tests.conftest import Eventually
 

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from shippyard.backup.conditions import Condition
 from shippyard.backup.keepable import Clockwork
 from shippyard.backup.model import Backup, BackupFailed
 from shippyard.backup.offsite import methods
@@ -21,6 +20,7 @@ from shippyard.backup.seal import Seal
 from shippyard.config.models import Keep
 from shippyard.control.method import Call, Document, MethodError, Peer
 from shippyard.state.database import State
+from shippyard.telemetry.condition import Condition
 from shippyard.telemetry.metrics import Metrics
 from tests.conftest import Eventually, FakeClock
 from tests.integration.offsite.conftest import Publish, Published

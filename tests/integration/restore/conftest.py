@@ -10,7 +10,6 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from shippyard.backup.conditions import Condition
 from shippyard.backup.restore.course import Means
 from shippyard.backup.restore.service import Restores
 from shippyard.backup.restore.shelf import FolderShelf
@@ -23,6 +22,7 @@ from shippyard.host.signing import key_id_of
 from shippyard.postgres.embedded import EmbeddedCluster
 from shippyard.postgres.target import Target
 from shippyard.state.database import open_state
+from shippyard.telemetry.condition import Condition
 from shippyard.telemetry.metrics import Metrics
 from tests.integration.restore.restore_yard import Yard
 

@@ -6,7 +6,6 @@ from typing import Any
 import psycopg
 from click.testing import CliRunner
 
-from shippyard.backup.conditions import Condition
 from shippyard.backup.restore import methods
 from shippyard.backup.restore.course import Means
 from shippyard.backup.restore.dumps import IntoDatabase
@@ -17,6 +16,7 @@ from shippyard.cli.restore import restore as restore_command
 from shippyard.config.models import Config
 from shippyard.control.method import Call, Document, Peer
 from shippyard.postgres.target import Target
+from shippyard.telemetry.condition import Condition
 
 ME = Peer(0, "olga", frozenset({"viewer", "operator"}))
 

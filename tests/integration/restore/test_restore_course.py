@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from shippyard.backup.conditions import Condition
 from shippyard.backup.layout import Layout
 from shippyard.backup.lock import Busy, exclusive
 from shippyard.backup.offsite.offsite import open_offsite
@@ -21,6 +20,7 @@ from shippyard.cli.exits import ExitCode
 from shippyard.config.models import Offsite
 from shippyard.control.method import MethodError
 from shippyard.host.clock import SystemClock
+from shippyard.telemetry.condition import Condition
 from tests.integration.restore.restore_yard import Yard, typed
 
 

@@ -11,7 +11,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from shippyard.backup.conditions import Condition
 from shippyard.backup.restore.archive import Progress, RestoreFailed, RestoreInterrupted
 from shippyard.backup.restore.assess import Wanted
 from shippyard.backup.restore.course import Means
@@ -26,6 +25,7 @@ from shippyard.host.clock import SystemClock
 from shippyard.host.process import Processes
 from shippyard.postgres.embedded import EmbeddedCluster
 from shippyard.state.database import open_state
+from shippyard.telemetry.condition import Condition
 from shippyard.telemetry.metrics import Metrics
 
 SUBSCRIBE = (

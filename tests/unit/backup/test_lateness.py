@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from shippyard.backup.catalog import Catalog
-from shippyard.backup.conditions import Condition
 from shippyard.backup.lateness import LATE, Lateness
 from shippyard.backup.model import Backup, Kind
 from shippyard.config.models import Config
 from shippyard.state.database import State
+from shippyard.telemetry.condition import Condition
 from tests.conftest import Eventually, FakeClock
 
 DAY_S = 86_400.0

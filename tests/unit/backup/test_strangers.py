@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from shippyard.backup.catalog import Catalog
-from shippyard.backup.conditions import RULES, Condition
+from shippyard.backup.conditions import RULES
 from shippyard.backup.layout import Layout
 from shippyard.backup.manifest import Made, Manifest, Source, Verification, write_manifest
 from shippyard.backup.reconcile import reconcile
@@ -18,6 +18,7 @@ from shippyard.backup.strangers import RULE, StrangerWatch
 from shippyard.config.models import Config
 from shippyard.host.signing import Signer, signer_in
 from shippyard.state.database import State
+from shippyard.telemetry.condition import Condition
 from tests.conftest import Eventually, FakeClock
 
 NAME = "20260304T050607Z-dump-1a2b3c"

@@ -13,7 +13,6 @@ from shippyard.migration.states import (
     EVENTS,
     STATES,
     TRANSITIONS,
-    UNFINISHED,
     IllegalTransition,
     RunEvent,
     RunState,
