@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from shippyard.backup.conditions import RULES as BACKUP_RULES
+from shippyard.outcomes import ROOM_RULES
 
 ROOT = Path(__file__).parents[3]
 PROMETHEUS = ROOT / "config" / "prometheus"
@@ -50,7 +50,7 @@ def rules_of_the_daemon() -> list[str]:
     files = sorted((ROOT / "shippyard" / "health" / "checks").glob("*.toml"))
     checks = {file.stem: tomllib.loads(file.read_text()) for file in files}
     of_checks = [c["alert"].get("rule", name) for name, c in checks.items() if "alert" in c]
-    return [*of_checks, *BACKUP_RULES]
+    return [*of_checks, *sorted(ROOM_RULES)]
 
 
 def test_names_are_used_once() -> None:
