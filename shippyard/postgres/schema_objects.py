@@ -5,6 +5,8 @@ Knows nothing of how it should be. Rights and owners are not part of it: `shippy
 those.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +57,11 @@ def differences(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[Di
         for name in sorted(before.keys() | after.keys())
         if before.get(name) != after.get(name)
     )
+
+
+def fingerprint(objects: Mapping[str, str]) -> str:
+    """Names a schema: the same objects, the same fingerprint, on any server of one major."""
+    return hashlib.sha256(json.dumps(dict(objects), sort_keys=True).encode()).hexdigest()
 
 
 def _shown(definition: str | None) -> str:
