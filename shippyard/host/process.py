@@ -11,6 +11,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -165,6 +166,14 @@ class Child:
         # The leader may be gone while others of its group live on: the group is what is signalled.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._popen.pid, number)
+
+
+def own_module(module: str) -> list[str]:
+    """Arguments that run one of our modules as a program.
+
+    -P: a module where it runs must not stand in for ours. -B: it leaves no compiled files there.
+    """
+    return [sys.executable, "-P", "-B", "-m", module]
 
 
 class Processes:

@@ -26,10 +26,13 @@ from shippyard.migration.version_table import (
     read_in_recovery,
     read_invalid_indexes,
 )
-from shippyard.postgres.session import QueryFailed, Unreachable, session
+from shippyard.postgres.schema_objects import fingerprint, read_objects
+from shippyard.postgres.session import QueryFailed, Session, Unreachable, session
 from shippyard.postgres.target import Target
 
 RENDERED_KEPT = 16
+SCHEMA_TIMEOUT_S = 30.0
+IDENTITY_SQL = "SELECT system_identifier FROM pg_catalog.pg_control_system()"
 
 
 class PlanFailed(Exception):
@@ -38,11 +41,13 @@ class PlanFailed(Exception):
 
 @dataclass(frozen=True)
 class Look:
-    """What the server says now."""
+    """What the server says now; `fingerprint` names its schema, None when it was not asked for."""
 
     current: str | None
     server: ServerFacts
     server_version: int
+    fingerprint: str | None = None
+    system_identifier: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,7 +123,7 @@ class Planner:
         whole = read_tree(policy.alembic_ini)
         revisions = read_revisions(whole)
         wanted = resolve_target(revisions, revision)
-        seen = look(target)
+        seen = look(target, with_schema=True)
         selected = select_revisions(revisions, seen.current, wanted)
         # Alembic executes every file it finds: later revisions stay out of what runs.
         tree = whole.without_versions_but(r.file for r in history_of(revisions, wanted))
@@ -149,8 +154,8 @@ class Planner:
         return replace(plan, rendered=said.up, undo=said.down)
 
 
-def look(target: Target) -> Look:
-    """Ask the server where it stands.
+def look(target: Target, *, with_schema: bool = False) -> Look:
+    """Ask the server where it stands, and what its schema is.
 
     Raises:
         Unreachable, QueryFailed: it did not say.
@@ -158,15 +163,25 @@ def look(target: Target) -> Look:
     """
     with session(target, "migrate-plan") as opened:
         server = ServerFacts(read_in_recovery(opened.query), read_invalid_indexes(opened.query))
-        return Look(read_current(opened.query), server, opened.server_version)
+        return Look(
+            read_current(opened.query),
+            server,
+            opened.server_version,
+            _fingerprint(opened) if with_schema else None,
+            str(opened.query(IDENTITY_SQL)[0]["system_identifier"]),
+        )
 
 
-def look_or_none(target: Target) -> Look | None:
+def look_or_none(target: Target, *, with_schema: bool = False) -> Look | None:
     """The same, when not knowing is an answer too."""
     try:
-        return look(target)
+        return look(target, with_schema=with_schema)
     except (Unreachable, QueryFailed, PlanRefused):
         return None
+
+
+def _fingerprint(opened: Session) -> str:
+    return fingerprint(read_objects(lambda asked: opened.query(asked, timeout_s=SCHEMA_TIMEOUT_S)))
 
 
 def _steps(plan: Plan) -> tuple[Step, ...]:

@@ -248,3 +248,63 @@ class Metrics:
             "Attempts given up because a lock was not free in time.",
             "database",
         )
+        self.migration_watchdog = self._counter(
+            "shippyard_migration_watchdog_cancels_total",
+            "Statements of ours cancelled because somebody waited for them too long.",
+            "database",
+        )
+        self.migration_blocked_by = self._counter(
+            "shippyard_migration_blocked_total",
+            "Runs that a gate did not let through, by gate.",
+            "database",
+            "gate",
+        )
+        self.migration_approvals_open = self._gauge(
+            "shippyard_migration_approvals_waited_for",
+            "Plans whose approval was asked for and not given yet.",
+            "database",
+        )
+        self._declare_rehearsal()
+        self._declare_schema()
+
+    def _declare_rehearsal(self) -> None:
+        self.rehearsals = self._counter(
+            "shippyard_rehearsal_runs_total",
+            "Rehearsals that ended, by outcome.",
+            "database",
+            "outcome",
+        )
+        self.rehearsal_last_success = self._gauge(
+            "shippyard_rehearsal_last_success_timestamp_seconds",
+            "When a rehearsal last passed.",
+            "database",
+        )
+        self.rehearsal_duration = self._gauge(
+            "shippyard_rehearsal_last_duration_seconds",
+            "How long the last rehearsal took, its restore included.",
+            "database",
+        )
+
+    def _declare_schema(self) -> None:
+        self.schema_differences = self._gauge(
+            "shippyard_schema_drift_objects",
+            "Objects that are not as the last run left them.",
+            "database",
+        )
+        self.schema_looked_at = self._gauge(
+            "shippyard_schema_last_looked_at_timestamp_seconds",
+            "When the schema was last compared with what the last run left.",
+            "database",
+        )
+        backfill = ("database", "backfill")
+        self.backfill_rows = self._gauge(
+            "shippyard_backfill_rows", "Rows that a backfill has done.", *backfill
+        )
+        self.backfill_left = self._gauge(
+            "shippyard_backfill_left_rows", "Rows that a backfill has left, estimated.", *backfill
+        )
+        self.backfill_moved_at = self._gauge(
+            "shippyard_backfill_last_moved_timestamp_seconds",
+            "When a backfill last finished a batch.",
+            *backfill,
+        )

@@ -1,7 +1,7 @@
 """Owns the connection of a worker that no revision started."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import psycopg
@@ -14,17 +14,22 @@ CONNECT_TIMEOUT_S = 10
 OPTIONS = "-c lock_timeout=200ms -c statement_timeout=10min"
 
 
-@contextmanager
-def connected(target: Target, name: str) -> Iterator[Connection]:
+def connected(target: Target, name: str) -> AbstractContextManager[Connection]:
     """A connection in autocommit for the length of a block.
 
     Raises:
         OperationalError: there is none to be had.
     """
+    return connected_by(target.conninfo(), name)
+
+
+@contextmanager
+def connected_by(conninfo: Mapping[str, Any], name: str) -> Iterator[Connection]:
+    """The same, by what libpq is told."""
 
     def connect() -> psycopg.Connection[Any]:
         return psycopg.connect(
-            **target.conninfo(),
+            **conninfo,
             autocommit=True,
             connect_timeout=CONNECT_TIMEOUT_S,
             application_name=f"shippyard:backfill:{name}",
