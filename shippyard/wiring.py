@@ -11,7 +11,7 @@ from typing import Protocol
 
 import structlog
 
-from shippyard import status
+from shippyard import migrating, status
 from shippyard.alerting import methods as alerting_methods
 from shippyard.alerting.routes import build_routes
 from shippyard.alerting.routes.webhook import UrlUnusable
@@ -37,8 +37,6 @@ from shippyard.host.process import Processes
 from shippyard.host.pulse import Pulse
 from shippyard.host.secrets import SecretMissing
 from shippyard.host.signing import KeyUnusable
-from shippyard.migration import methods as migration_methods
-from shippyard.migration.service import Migrations
 from shippyard.outcomes import Outcomes, Switchboard
 from shippyard.postgres.target import Target, target_of
 from shippyard.safekeeping.ground import Ground
@@ -175,7 +173,7 @@ def _build(config: Config, base: Base) -> System:
     pollers = _pollers(config, base, paging, live)
     loops: set[str] = {CONTROL, CALENDAR, *map(_poller, config.databases)}
     keeping = _safekeeping(config, base, loops)
-    migrations = _migrations(config, base, keeping.backups, live)
+    changing = _migrating(config, base, keeping.backups, live)
     scheduler = _scheduler(config, base, keeping)
     http = _Http(config, base)
     rooms = Rooms(
@@ -188,14 +186,14 @@ def _build(config: Config, base: Base) -> System:
         alerting=paging,
         backups=keeping.backups,
         survey=keeping.survey,
-        migrations=migrations,
+        migrations=changing.migrations,
         scheduler=scheduler,
         metrics_url=http.url,
     )
     http.rooms = rooms
     control = ControlServer(
         config.control,
-        [*_methods(rooms), *keeping.methods],
+        [*_methods(rooms), *keeping.methods, *changing.methods],
         clock=base.clock,
         metrics=base.metrics,
         beat=base.pulse.register(CONTROL, CONTROL_LIMIT_S),
@@ -205,7 +203,7 @@ def _build(config: Config, base: Base) -> System:
         paging,
         *pollers,
         *keeping.services,
-        migrations,
+        *changing.services,
         scheduler,
         http,
         control,
@@ -272,23 +270,20 @@ def _safekeeping(config: Config, base: Base, loops: set[str]) -> Safekeeping:
     return join(ground)
 
 
-def _migrations(config: Config, base: Base, backups: BackupService, live: LiveHealth) -> Migrations:
-    targets = {
-        database.name: target_of(database, database.migrator) if database.migrator else None
-        for database in config.databases
-    }
-    return Migrations(
-        config.migration,
-        config.environment,
-        targets,
-        config.daemon.state_dir / "plans",
-        processes=base.processes,
-        state=base.state,
-        metrics=base.metrics,
-        clock=base.clock,
-        backups=backups,
-        live=live,
+def _migrating(
+    config: Config, base: Base, backups: BackupService, live: LiveHealth
+) -> migrating.Migrating:
+    ground = migrating.Ground(
+        config,
+        base.processes,
+        base.state,
+        base.metrics,
+        base.clock,
+        Outcomes(config, base.switchboard).tell,
+        backups,
+        live,
     )
+    return migrating.join(ground)
 
 
 def _scheduler(config: Config, base: Base, keeping: Safekeeping) -> Scheduler:
@@ -308,7 +303,6 @@ def _methods(rooms: Rooms) -> list[Method]:
         *status.methods(rooms),
         *health_methods.build(rooms.pollers),
         *alerting_methods.build(rooms.alerting),
-        *migration_methods.build(rooms.migrations),
     ]
 
 

@@ -18,6 +18,7 @@ from shippyard.migration.facts import Backups, Facts, Live, Progress
 from shippyard.migration.gates import ask_all, first_blocking
 from shippyard.migration.gates.verdict import Verdict
 from shippyard.migration.journal import Journal, Run
+from shippyard.migration.order import Order
 from shippyard.migration.planner import Look, Prepared, look_or_none
 from shippyard.migration.states import RunEvent
 from shippyard.migration.supervise import Event, Supervisor
@@ -27,6 +28,19 @@ from shippyard.telemetry.metrics import Metrics
 log = structlog.get_logger(__name__)
 
 OnVerdict = Callable[[Verdict], None]
+BatchSeen = Callable[[str, Event], None]
+
+
+def _ignore(_: Any) -> None:
+    """Nobody listens."""
+
+
+@dataclass(frozen=True)
+class Listener:
+    """Who is told how far a run is, and what each gate says."""
+
+    progress: Progress = _ignore
+    on_verdict: OnVerdict = _ignore
 
 
 class Blocked(Exception):
@@ -57,7 +71,7 @@ class Parts:
     clock: Clock
     backups: Backups
     live: Live
-    stopping: threading.Event
+    batch_seen: BatchSeen
 
 
 class Execution:
@@ -67,20 +81,21 @@ class Execution:
         self,
         parts: Parts,
         prepared: Prepared,
-        requested_by: str,
-        progress: Progress,
-        on_verdict: OnVerdict,
+        order: Order,
+        listener: Listener,
+        stopping: threading.Event,
     ) -> None:
         self._parts = parts
         self._prepared = prepared
         self._plan = prepared.plan
-        self._requested_by = requested_by
-        self._progress = progress
-        self._on_verdict = on_verdict
+        self._order = order
+        self._stopping = stopping
+        self._progress = listener.progress
+        self._on_verdict = listener.on_verdict
         self._said: dict[str, Verdict] = {}
         self._may_have_changed = False
         self._started_s = parts.clock.monotonic()
-        self.run_id = parts.journal.open(prepared.plan, requested_by)
+        self.run_id = parts.journal.open(prepared.plan, order.by.user)
 
     def carry_out(self) -> Run:
         """Do it all.
@@ -98,7 +113,7 @@ class Execution:
         except RunInterrupted as error:
             raise RunInterrupted(self._finish_badly("interrupted", error)) from None
         except Exception as error:
-            if self._parts.stopping.is_set():
+            if self._stopping.is_set():
                 raise RunInterrupted(self._finish_badly("interrupted", error)) from None
             raise RunFailed(self._finish_badly("failed", error)) from error
         return self._finish("verified", "done", None)
@@ -186,7 +201,9 @@ class Execution:
             raise RunFailed("a concurrent build did not finish")
 
     def _on_event(self, event: Event) -> None:
-        if event.get("event") != "progress":  # told to whoever looks on, not worth a record
+        if event.get("event") == "progress":  # told to whoever looks on, not worth a record
+            self._parts.batch_seen(self._plan.database, event)
+        else:
             self._parts.journal.step(self.run_id, event)
         if event.get("event") == "lock_retry":
             self._parts.metrics.migration_lock_retries.labels(self._plan.database).inc()
@@ -253,14 +270,14 @@ class Execution:
         }
 
     def _audit(self, action: str, detail: Mapping[str, Any]) -> str:
-        return self._parts.audit.record(self._requested_by, action, self.run_id, detail)
+        return self._parts.audit.record(self._order.by.user, action, self.run_id, detail)
 
     def _tell(self, phase: str, message: str, **more: Any) -> None:
         self._progress({"phase": phase, "run": self.run_id, "message": message, **more})
 
     def _refuse_if_stopping(self) -> None:
-        if self._parts.stopping.is_set():
-            raise RunInterrupted("the daemon is stopping")
+        if self._stopping.is_set():
+            raise RunInterrupted("it was asked to stop")
 
 
 def gather_facts(

@@ -90,8 +90,11 @@ class Backfills:
             if child := self._filling[database, name]:
                 child.interrupt()
 
-    def end_all(self) -> None:
-        """Stop every one between two batches; does not wait."""
+    def start(self) -> None:
+        """Nothing to do: they are begun when somebody asks."""
+
+    def stop(self) -> None:
+        """Stop every one between two batches; does not wait. Safe twice."""
         with self._lock:
             for child in filter(None, self._filling.values()):
                 child.interrupt()
@@ -149,4 +152,5 @@ class Backfills:
         finally:
             with self._lock:
                 del self._filling[database, name]
-        log.info("backfill.ended", database=database, backfill=name, **last)
+        outcome, said = last.get("event", "died"), last.get("message")
+        log.info("backfill.ended", database=database, backfill=name, outcome=outcome, said=said)

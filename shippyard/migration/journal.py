@@ -152,6 +152,12 @@ class Journal:
         with self._state.read() as connection:
             return _get(connection, run_id)
 
+    def find(self, run_id: str) -> Run | None:
+        """One run by its id, or None."""
+        with self._state.read() as connection:
+            row = connection.execute(select(runs).where(runs.c.id == run_id)).first()
+            return _run(row) if row else None
+
     def unfinished(self, database: str | None = None) -> list[Run]:
         """Runs that are under way, or were when the daemon died."""
         query = select(runs).where(runs.c.state.in_(UNFINISHED)).order_by(runs.c.started_at)

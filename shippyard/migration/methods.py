@@ -2,31 +2,51 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
+from shippyard.config.models import Role
 from shippyard.control.method import Call, Document, Method, MethodError
-from shippyard.migration.execution import Blocked, RunFailed
+from shippyard.migration.execution import Blocked, Listener, RunFailed
+from shippyard.migration.filling import Backfills, FillingRefused
 from shippyard.migration.gates.verdict import Verdict
+from shippyard.migration.order import Order, Requester
 from shippyard.migration.plan import HEAD, Plan, PlanRefused, Revision
 from shippyard.migration.planner import PlanFailed
 from shippyard.migration.service import Judged, Migrations, NotConfigured, PlanChanged
 
+Room = TypeVar("Room")
+Answer = Callable[[Migrations, Call], Document]
+Filling = Callable[[Backfills, Call], Document]
 
-def build(migrations: Migrations) -> list[Method]:
-    """`migrate.plan`, `migrate.run` and `migrate.history`."""
+
+def build(migrations: Migrations, backfills: Backfills) -> list[Method]:
+    """What is asked as `migrate.…`: plans, runs, and backfills."""
+    answers: tuple[tuple[str, Role, Answer], ...] = (
+        ("plan", "viewer", _plan),
+        ("run", "operator", _run),
+        ("cancel", "operator", _cancel),
+        ("history", "viewer", _history),
+        ("show", "viewer", _show),
+    )
+    fillings: tuple[tuple[str, Role, Filling], ...] = (
+        ("backfill.start", "operator", _begin_filling),
+        ("backfill.stop", "operator", _end_filling),
+    )
+
+    def status(call: Call) -> Document:
+        return _status(migrations, backfills, _text(call, "database"))
+
     return [
-        Method("migrate.plan", "viewer", _answering(migrations, _plan)),
-        Method("migrate.run", "operator", _answering(migrations, _run)),
-        Method("migrate.history", "viewer", _answering(migrations, _history)),
+        *(Method(f"migrate.{n}", role, _answering(migrations, a)) for n, role, a in answers),
+        *(Method(f"migrate.{n}", role, _answering(backfills, a)) for n, role, a in fillings),
+        Method("migrate.status", "viewer", status),
     ]
 
 
-def _answering(
-    migrations: Migrations, answer: Callable[[Migrations, Call], Document]
-) -> Callable[[Call], Document]:
+def _answering(room: Room, answer: Callable[[Room, Call], Document]) -> Callable[[Call], Document]:
     def run(call: Call) -> Document:
         with _said_in_codes():
-            return answer(migrations, call)
+            return answer(room, call)
 
     return run
 
@@ -35,7 +55,7 @@ def _answering(
 def _said_in_codes() -> Iterator[None]:
     try:
         yield
-    except (PlanRefused, NotConfigured) as error:
+    except (PlanRefused, NotConfigured, FillingRefused) as error:
         raise MethodError("usage", str(error)) from None
     except PlanChanged as error:
         raise MethodError("blocked", str(error), {"content_hash": error.content_hash}) from None
@@ -59,10 +79,9 @@ def _run(migrations: Migrations, call: Call) -> Document:
     run = migrations.run(
         database,
         _text(call, "revision") or HEAD,
-        requested_by=call.peer.user,
+        order=Order(Requester(call.peer.uid, call.peer.user)),
         content_hash=_text(call, "content_hash"),
-        progress=call.stream.progress,
-        on_verdict=on_verdict,
+        listener=Listener(call.stream.progress, on_verdict),
     )
     if run is None:
         return {"id": None, "database": database, "state": "nothing_to_do", "error": None}
@@ -71,6 +90,36 @@ def _run(migrations: Migrations, call: Call) -> Document:
 
 def _history(migrations: Migrations, call: Call) -> Document:
     return {"runs": [run.document() for run in migrations.history(_text(call, "database"))]}
+
+
+def _show(migrations: Migrations, call: Call) -> Document:
+    run = migrations.find(_needed(call, "run"))
+    return {**run.document(), "detail": dict(run.detail)}
+
+
+def _cancel(migrations: Migrations, call: Call) -> Document:
+    run = migrations.cancel(_database(call), call.peer.user)
+    return {"run": run, "message": f"run {run} was told to stop; what is not committed goes back"}
+
+
+def _status(migrations: Migrations, backfills: Backfills, database: str | None) -> Document:
+    return {
+        "running": migrations.under_way(database),
+        "unfinished": [run.document() for run in migrations.interrupted(database)],
+        "backfills": backfills.standing(database),
+    }
+
+
+def _begin_filling(backfills: Backfills, call: Call) -> Document:
+    database, name = _database(call), _needed(call, "name")
+    backfills.begin(database, name)
+    return {"database": database, "name": name, "message": f"{name} is being filled"}
+
+
+def _end_filling(backfills: Backfills, call: Call) -> Document:
+    database, name = _database(call), _needed(call, "name")
+    backfills.end(database, name)
+    return {"database": database, "name": name, "message": f"{name} stops after its batch"}
 
 
 def judged_document(judged: Judged) -> dict[str, Any]:
@@ -100,10 +149,14 @@ def _revision_document(plan: Plan, revision: Revision) -> dict[str, Any]:
 
 
 def _database(call: Call) -> str:
-    name = _text(call, "database")
-    if not name:
-        raise MethodError("usage", "say which database")
-    return name
+    return _needed(call, "database")
+
+
+def _needed(call: Call, name: str) -> str:
+    value = _text(call, name)
+    if not value:
+        raise MethodError("usage", f"say which {name}")
+    return value
 
 
 def _text(call: Call, name: str) -> str | None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+import structlog
+
 from shippyard.config.migration import Migration
 from shippyard.migration.facts import ServerFacts
 from shippyard.migration.plan import (
@@ -35,13 +37,16 @@ SCHEMA_TIMEOUT_S = 30.0
 IDENTITY_SQL = "SELECT system_identifier FROM pg_catalog.pg_control_system()"
 
 
+log = structlog.get_logger(__name__)
+
+
 class PlanFailed(Exception):
     """No plan could be made, for a reason outside the request; one line."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What the server says now; `fingerprint` names its schema, None when it was not asked for."""
+    """What the server says now; `fingerprint` names its schema, None when it is not known."""
 
     current: str | None
     server: ServerFacts
@@ -180,8 +185,15 @@ def look_or_none(target: Target, *, with_schema: bool = False) -> Look | None:
         return None
 
 
-def _fingerprint(opened: Session) -> str:
-    return fingerprint(read_objects(lambda asked: opened.query(asked, timeout_s=SCHEMA_TIMEOUT_S)))
+def _fingerprint(opened: Session) -> str | None:
+    """None when it can't be read now: what defines an object waits behind whoever changes it."""
+    try:
+        return fingerprint(
+            read_objects(lambda asked: opened.query(asked, timeout_s=SCHEMA_TIMEOUT_S))
+        )
+    except QueryFailed as error:
+        log.info("migration.schema_unknown", error=str(error))
+        return None
 
 
 def _steps(plan: Plan) -> tuple[Step, ...]:

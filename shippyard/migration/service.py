@@ -3,7 +3,6 @@
 Reads like the sentence: plan it, see that it is still the plan that was meant, carry it out.
 """
 
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,21 +17,24 @@ from shippyard.host.clock import Clock
 from shippyard.host.process import Processes
 from shippyard.migration.audit import Audit
 from shippyard.migration.execution import (
+    BatchSeen,
     Blocked,
     Execution,
-    OnVerdict,
+    Listener,
     Parts,
     gather_facts,
     let_go,
 )
-from shippyard.migration.facts import Backups, Live, Progress
+from shippyard.migration.facts import Backups, Live
 from shippyard.migration.gates import ask_all, first_blocking
 from shippyard.migration.gates.verdict import Verdict
 from shippyard.migration.journal import Journal, Run
+from shippyard.migration.order import Order
 from shippyard.migration.plan import HEAD, Plan
 from shippyard.migration.planner import Look, Planner, Prepared, look_or_none
 from shippyard.migration.states import BEFORE_STARTED, ENDS
 from shippyard.migration.supervise import Supervisor
+from shippyard.migration.underway import Active, Busy, UnderWay
 from shippyard.postgres.target import Target
 from shippyard.state.database import State
 from shippyard.telemetry.metrics import Metrics
@@ -40,7 +42,6 @@ from shippyard.telemetry.metrics import Metrics
 log = structlog.get_logger(__name__)
 
 STOP_WAIT_S = 3.0
-BEING_PLANNED = "(being planned)"
 
 
 class NotConfigured(Exception):
@@ -66,10 +67,6 @@ class Judged:
     blocking: Verdict | None
 
 
-def _ignore(_: Any) -> None:
-    """Nobody listens."""
-
-
 class Migrations:
     """The migrations of every configured database. Safe to use from any thread.
 
@@ -89,12 +86,14 @@ class Migrations:
         clock: Clock,
         backups: Backups,
         live: Live,
+        batch_seen: BatchSeen = lambda *_: None,
     ) -> None:
+        """`batch_seen` is told of each progress of a backfill that a run does itself."""
         self._config = config
         self._targets = targets
         self._supervisor = Supervisor(processes)
         self._planner = Planner(plans_dir, self._supervisor)
-        self._stopping = threading.Event()
+        self._under_way = UnderWay(clock)
         self._parts = Parts(
             environment=environment,
             journal=Journal(state, clock),
@@ -104,11 +103,8 @@ class Migrations:
             clock=clock,
             backups=backups,
             live=live,
-            stopping=self._stopping,
+            batch_seen=batch_seen,
         )
-        self._idle = threading.Condition()
-        self._active: dict[str, str] = {}
-        self._closed = False
 
     @property
     def audit(self) -> Audit:
@@ -121,15 +117,15 @@ class Migrations:
         for database in self._targets:
             metrics.migration_running.labels(database).set(0)
             metrics.migration_lock_retries.labels(database)
+            metrics.migration_watchdog.labels(database)
             for outcome in ENDS:
                 metrics.migration_runs.labels(database, outcome)
 
     def stop(self) -> None:
         """Make running revisions roll back; returns within about three seconds. Safe twice."""
-        self._stopping.set()
+        self._under_way.stop_all()
         self._supervisor.interrupt()
-        with self._idle:
-            self._idle.wait_for(lambda: not self._active, STOP_WAIT_S)
+        self._under_way.wait_idle(STOP_WAIT_S)
 
     def plan(self, database: str, revision: str = HEAD) -> Judged:
         """What would run, and what the gates say now.
@@ -138,11 +134,12 @@ class Migrations:
             NotConfigured, PlanRefused, PlanFailed: one line each.
         """
         prepared = self._prepare(database, revision)
+        active = self._under_way.of(database)
         facts = gather_facts(
             self._parts,
             prepared,
             backup_promised=prepared.policy.backup_before,
-            active_run=self._active.get(database),
+            active_run=active.run_id if active else None,
         )
         verdicts = ask_all(facts)
         return Judged(prepared.plan, verdicts, first_blocking(verdicts, prepared.policy))
@@ -152,10 +149,9 @@ class Migrations:
         database: str,
         revision: str = HEAD,
         *,
-        requested_by: str,
+        order: Order,
         content_hash: str | None = None,
-        progress: Progress = _ignore,
-        on_verdict: OnVerdict = _ignore,
+        listener: Listener | None = None,
     ) -> Run | None:
         """Bring a database to `revision`; None when it is there already.
 
@@ -166,23 +162,57 @@ class Migrations:
             PlanChanged, Blocked: it may not run.
             RunFailed, RunInterrupted: it did not get to its end.
         """
-        with self._only_run_of(database):
-            progress({"phase": "plan", "message": f"planning {database} to {revision}"})
+        with self._claimed(database) as active:
+            heard = _heard_by(active, listener or Listener())
+            heard.progress({"phase": "plan", "message": f"planning {database} to {revision}"})
             prepared = self._prepare(database, revision, for_run=True)
             _refuse_changed(prepared.plan, content_hash)
             if not prepared.plan.revisions:
                 return None
-            return self._carry_out(prepared, requested_by, progress, on_verdict)
+            return self._carry_out(prepared, order, active, heard)
+
+    def cancel(self, database: str, by: str) -> str:
+        """Stop a database's run; gives its id.
+
+        Raises:
+            NotConfigured: nothing runs there.
+        """
+        active = self._under_way.stop(database)
+        if active is None:
+            raise NotConfigured(f"no migration of {database} is under way")
+        self._parts.audit.record(by, "run.cancelled", active.run_id, {"database": database})
+        self._supervisor.interrupt(active.run_id)
+        return active.run_id
+
+    def under_way(self, database: str | None = None) -> list[dict[str, Any]]:
+        """What is being migrated now, in JSON."""
+        return self._under_way.show(database)
 
     def history(self, database: str | None = None) -> list[Run]:
         """The last runs, newest first."""
         return self._parts.journal.history(database)
 
+    def interrupted(self, database: str | None = None) -> list[Run]:
+        """The newest run of each database, where that was interrupted."""
+        newest: dict[str, Run] = {}
+        for run in self._parts.journal.history(database):
+            newest.setdefault(run.database, run)
+        return [run for run in newest.values() if run.state == "interrupted"]
+
+    def find(self, run_id: str) -> Run:
+        """One run.
+
+        Raises:
+            NotConfigured: there is none of that id.
+        """
+        found = self._parts.journal.find(run_id)
+        if found is None:
+            raise NotConfigured(f"no run {run_id!r}; see `shippyard ctl migrate history`")
+        return found
+
     def close_if_idle(self) -> list[str]:
         """Refuse new runs from now on if none is under way; else name what is migrated."""
-        with self._idle:
-            self._closed = not self._active
-            return sorted(self._active)
+        return self._under_way.close_if_idle()
 
     def recover(self) -> list[Run]:
         """Once, when the process starts: mark what nobody carries out any more as interrupted."""
@@ -206,31 +236,27 @@ class Migrations:
         return self._config, target
 
     @contextmanager
-    def _only_run_of(self, database: str) -> Iterator[None]:
-        with self._idle:
-            if self._closed:
-                busy = Verdict("another_run", "block", "the daemon is busy with itself; try again")
-                raise Blocked(busy, [busy])
-            active = self._active.get(database)
-            if active:
-                busy = Verdict("another_run", "block", f"run {active} is under way; wait for it")
-                raise Blocked(busy, [busy])
-            self._active[database] = BEING_PLANNED
+    def _claimed(self, database: str) -> Iterator[Active]:
         try:
-            yield
-        finally:
-            self._planner.let_go(database)
-            with self._idle:
-                del self._active[database]
-                self._idle.notify_all()
+            with self._under_way.claimed(database) as active:
+                try:
+                    yield active
+                finally:
+                    self._planner.let_go(database)
+        except Busy as error:
+            busy = Verdict("another_run", "block", str(error))
+            raise Blocked(busy, [busy]) from None
 
     def _carry_out(
-        self, prepared: Prepared, requested_by: str, progress: Progress, on_verdict: OnVerdict
+        self,
+        prepared: Prepared,
+        order: Order,
+        active: Active,
+        heard: Listener,
     ) -> Run:
-        execution = Execution(self._parts, prepared, requested_by, progress, on_verdict)
-        database = prepared.plan.database
-        self._active[database] = execution.run_id
-        running = self._parts.metrics.migration_running.labels(database)
+        execution = Execution(self._parts, prepared, order, heard, active.asked_to_stop)
+        active.run_id = execution.run_id
+        running = self._parts.metrics.migration_running.labels(prepared.plan.database)
         running.set(1)
         try:
             return execution.carry_out()
@@ -264,6 +290,16 @@ def standing_of(run: Run, found: Look | None) -> str:
             f"nothing was applied, the database is at {found.current or 'no revision'}; run again"
         )
     return f"the database is at {found.current or 'no revision'}; run again to go on from there"
+
+
+def _heard_by(active: Active, listener: Listener) -> Listener:
+    """The listener, and whoever asks how the run stands."""
+
+    def progress(fields: Mapping[str, Any]) -> None:
+        active.tell(fields)
+        listener.progress(fields)
+
+    return Listener(progress, listener.on_verdict)
 
 
 def _refuse_changed(plan: Plan, meant: str | None) -> None:

@@ -61,7 +61,7 @@ class Supervisor:
     def __init__(self, processes: Processes) -> None:
         self._processes = processes
         self._lock = threading.Lock()
-        self._running: set[Child] = set()
+        self._running: dict[Child, str] = {}
 
     def render(self, spec: RenderSpec) -> Rendering:
         """Every revision's SQL, both ways.
@@ -90,7 +90,7 @@ class Supervisor:
         argv = _python("shippyard.migration.runner")
         with (
             self._processes.start(argv, cwd=Path(spec.copy), stdout=PIPE, pipe_stdin=True) as child,
-            self._interruptible(child),
+            self._interruptible(child, spec.run_id),
         ):
             child.send(spec.to_json())
             last: Event = {}
@@ -99,21 +99,22 @@ class Supervisor:
             reason = _wait(child, LAST_WORDS_S)
         return _ending_of(last, reason)
 
-    def interrupt(self) -> None:
-        """Tell every runner to cancel its statement and roll back; does not wait."""
+    def interrupt(self, run_id: str | None = None) -> None:
+        """Tell a run's runner, or every one, to cancel its statement and roll back; no waiting."""
         with self._lock:
-            for child in self._running:
-                child.interrupt()
+            for child, running in self._running.items():
+                if run_id in (None, running):
+                    child.interrupt()
 
     @contextmanager
-    def _interruptible(self, child: Child) -> Iterator[None]:
+    def _interruptible(self, child: Child, run_id: str) -> Iterator[None]:
         with self._lock:
-            self._running.add(child)
+            self._running[child] = run_id
         try:
             yield
         finally:
             with self._lock:
-                self._running.discard(child)
+                del self._running[child]
 
 
 def _python(module: str) -> Sequence[str]:

@@ -55,7 +55,7 @@ class UnderWay:
         self._clock = clock
         self._idle = threading.Condition()
         self._active: dict[str, Active] = {}
-        self._closed = False
+        self._closed: str | None = None
 
     @contextmanager
     def claimed(self, database: str) -> Iterator[Active]:
@@ -90,7 +90,8 @@ class UnderWay:
         return active
 
     def stop_all(self) -> None:
-        """Ask every run to stop."""
+        """Ask every run to stop, and begin no other."""
+        self._closed = "the daemon is stopping; ask again when it is back"
         for active in list(self._active.values()):
             active.asked_to_stop.set()
 
@@ -102,13 +103,14 @@ class UnderWay:
     def close_if_idle(self) -> list[str]:
         """Refuse new runs from now on if none is under way; else name what is migrated."""
         with self._idle:
-            self._closed = not self._active
+            if not self._active:
+                self._closed = "the daemon is busy with itself; try again"
             return sorted(self._active)
 
     def _claim(self, database: str) -> Active:
         with self._idle:
             if self._closed:
-                raise Busy("the daemon is busy with itself; try again")
+                raise Busy(self._closed)
             if (active := self._active.get(database)) is not None:
                 raise Busy(f"run {active.run_id} is under way; see `shippyard ctl migrate status`")
             made = self._active[database] = Active(database, self._clock.now())

@@ -8,7 +8,7 @@ from shippyard.cli.ctl.backup import backup
 from shippyard.cli.ctl.drill import drill
 from shippyard.cli.ctl.health import health
 from shippyard.cli.ctl.jobs import jobs
-from shippyard.cli.ctl.migrate import migrate
+from shippyard.cli.ctl.migrate.group import migrate
 from shippyard.cli.ctl.restore import restore
 from shippyard.cli.ctl.status import status
 from shippyard.cli.exits import EXIT_CODES_HELP

@@ -13,12 +13,17 @@ import pytest
 from shippyard.config.migration import Migration
 from shippyard.host.clock import SystemClock
 from shippyard.host.process import Processes
+from shippyard.migration.execution import Listener
+from shippyard.migration.filling import Backfills
+from shippyard.migration.order import Order, Requester
 from shippyard.migration.service import Migrations
 from shippyard.migration.spec import RenderSpec
 from shippyard.migration.supervise import Supervisor
 from shippyard.postgres.target import Target
 from shippyard.state.database import State
 from shippyard.telemetry.metrics import Metrics
+
+ANA = Order(Requester(1000, "ana"))
 
 ENV = """
 from alembic import context
@@ -159,10 +164,12 @@ class Bench:
     events: list[Mapping[str, Any]]
     build: Callable[..., Migrations]
 
+    backfills: Backfills
+    ana: Order = ANA
+
     def run(self, revision: str = "head", **more: Any) -> Any:
-        return self.migrations.run(
-            "shippyar", revision, requested_by="ana", progress=self.events.append, **more
-        )
+        heard = Listener(self.events.append, more.pop("on_verdict", lambda _: None))
+        return self.migrations.run("shippyar", revision, order=ANA, listener=heard, **more)
 
     def begin_with_parcels(self, rows: str = "") -> None:
         """The first revision, as if it had run long ago."""
@@ -255,8 +262,10 @@ def bench(
         alembic_ini=tree.ini, lock_timeout_ms=100, lock_attempts=100, retry_pause_s=0.05
     )
 
+    target = replace(fresh_database, password="correct-horse")
+    backfills = Backfills({"shippyar": target}, processes, metrics, SystemClock())
+
     def build(**changes: Any) -> Migrations:
-        target = replace(fresh_database, password="correct-horse")
         parts: dict[str, Any] = {
             "config": policy,
             "environment": "testing",
@@ -268,8 +277,11 @@ def bench(
             "clock": SystemClock(),
             "backups": backups,
             "live": live,
+            "batch_seen": backfills.seen,
         }
         return Migrations(**{**parts, **changes})
 
     migrations = build()
-    return Bench(migrations, tree, fresh_database, backups, live, metrics, state, [], build)
+    return Bench(
+        migrations, tree, fresh_database, backups, live, metrics, state, [], build, backfills
+    )

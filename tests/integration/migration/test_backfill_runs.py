@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from shippyard.host.process import Processes
-from shippyard.migration.execution import RunFailed
+from shippyard.migration.execution import Listener, RunFailed
 from tests.conftest import Eventually
 
 ROWS = 4000
@@ -63,7 +63,9 @@ def test_a_run_whose_rows_stay_locked_fails_and_the_next_one_goes_on(bench: Any)
     with bench.connect() as application, application.transaction():
         application.execute("UPDATE parcels SET weight = 1 WHERE id = 3000")
         with pytest.raises(RunFailed, match=r"lock timeout.*what it committed before stays"):
-            bench.build(config=short).run("shippyar", "head", requested_by="ana", progress=print)
+            bench.build(config=short).run(
+                "shippyar", "head", order=bench.ana, listener=Listener(print)
+            )
         before = bench.scalar(ONCE_SQL)
         assert 0 < before < ROWS
     assert bench.version() == "001"
@@ -83,7 +85,7 @@ def test_a_run_that_is_stopped_ends_between_batches_and_the_next_one_goes_on(
     stopped_at = bench.scalar(ONCE_SQL)
     assert 0 < stopped_at < ROWS
     assert bench.scalar("SELECT rows FROM shippyard.backfill") == stopped_at
-    bench.build().run("shippyar", "head", requested_by="ana", progress=print)
+    bench.build().run("shippyar", "head", order=bench.ana, listener=Listener(print))
     assert (bench.scalar(ONCE_SQL), bench.scalar(OFTEN_SQL)) == (ROWS, 0)
 
 

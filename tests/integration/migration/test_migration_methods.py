@@ -7,6 +7,7 @@ import pytest
 
 from shippyard.control.method import Call, Document, Method, MethodError, Peer
 from shippyard.migration.methods import build
+from tests.conftest import Eventually
 
 
 class Told:
@@ -23,14 +24,16 @@ class Told:
         self.items.append(fields)
 
 
-def ask(bench: Any, name: str, told: Told | None = None, **params: Any) -> Any:
-    methods: dict[str, Method] = {method.name: method for method in build(bench.migrations)}
+def ask(bench: Any, name: str, told: Told | None = None, /, **params: Any) -> Any:
+    methods: dict[str, Method] = {
+        method.name: method for method in build(bench.migrations, bench.backfills)
+    }
     peer = Peer(1000, "ana", frozenset({"operator"}))
     answer = methods[name].run(Call(params, peer, told or Told()))
     return json.loads(json.dumps(answer))
 
 
-def refusal(bench: Any, name: str, **params: Any) -> MethodError:
+def refusal(bench: Any, name: str, /, **params: Any) -> MethodError:
     with pytest.raises(MethodError) as refused:
         ask(bench, name, **params)
     assert "\n" not in str(refused.value)
@@ -75,3 +78,58 @@ def test_refusals_have_codes(bench: Any) -> None:
     bench.live.blocked_sessions = 0
     bench.tree.folder.joinpath("env.py").unlink()
     assert refusal(bench, "migrate.plan", database="shippyar").code == "failed"
+
+
+def test_status_shows_what_runs_and_cancel_ends_it(bench: Any, eventually: Eventually) -> None:
+    bench.tree.add("op.execute('SELECT pg_sleep(30)')")
+    running = bench.in_background(lambda: ask(bench, "migrate.run", database="shippyar"))
+    sleeping = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(30)'"
+    eventually(lambda: bench.scalar(sleeping) == 1)
+    (shown,) = ask(bench, "migrate.status")["running"]
+    assert shown["progress"]["message"] == "applying 001"
+    answer = ask(bench, "migrate.cancel", database="shippyar")
+    assert answer["run"] == shown["run"]
+    with pytest.raises(MethodError, match="the database is at no revision"):
+        running.result()
+    after = ask(bench, "migrate.status", database="shippyar")
+    assert (after["running"], [run["id"] for run in after["unfinished"]]) == ([], [shown["run"]])
+    assert "no migration of shippyar" in str(refusal(bench, "migrate.cancel", database="shippyar"))
+    whole = ask(bench, "migrate.show", run=shown["run"])
+    assert [step["event"] for step in whole["detail"]["steps"]][-1] == "interrupted"
+
+
+def test_a_backfill_in_the_background_is_begun_stopped_and_begun_again(
+    bench: Any, eventually: Eventually
+) -> None:
+    bench.tree.add(
+        "op.execute('CREATE TABLE parcels (id int PRIMARY KEY, n int NOT NULL)'); "
+        "op.execute('INSERT INTO parcels SELECT g, 0 FROM generate_series(1, 3000) g')"
+    )
+    bench.tree.add(
+        "from shippyard.migration import ops; "
+        "ops.backfill('touches', 'parcels', {'n': 'n + 1'}, "
+        "background=True, target_ms=1, duty=0.01)"
+    )
+    ask(bench, "migrate.run", database="shippyar")
+
+    def standing() -> Any:
+        return ask(bench, "migrate.status")["backfills"][0]
+
+    asked: dict[str, Any] = {"database": "shippyar", "name": "touches"}
+    assert standing()["state"] == "waiting"
+    ask(bench, "migrate.backfill.start", **asked)
+    assert "is being filled already" in str(refusal(bench, "migrate.backfill.start", **asked))
+    eventually(lambda: standing()["rows"] > 0)
+    assert standing()["state"] == "filling"
+    ask(bench, "migrate.backfill.stop", **asked)
+    eventually(lambda: standing()["state"] == "waiting")
+    stopped_at = standing()["rows"]
+    assert 0 < stopped_at < 3000
+    assert bench.scalar("SELECT count(*) FROM parcels WHERE n > 1") == 0
+    bench.execute("UPDATE shippyard.backfill SET spec = jsonb_set(spec, '{limits,duty}', '1')")
+    ask(bench, "migrate.backfill.start", **asked)
+    eventually(lambda: standing()["state"] == "done", timeout_s=60)
+    assert bench.scalar("SELECT count(*) FROM parcels WHERE n = 1") == 3000
+    unknown: dict[str, Any] = {"database": "shippyar", "name": "other"}
+    assert "no backfill 'other'" in str(refusal(bench, "migrate.backfill.start", **unknown))
+    assert "not filling" in str(refusal(bench, "migrate.backfill.stop", **unknown))

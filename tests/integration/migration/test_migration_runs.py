@@ -143,7 +143,7 @@ def test_attempts_are_bounded(bench: Any, tmp_path: Path) -> None:
     with bench.connect() as holder, holder.transaction():
         holder.execute("SELECT * FROM parcels")
         with pytest.raises(RunFailed, match=r"lock timeout.*rolled back.*at 001"):
-            migrations.run("shippyar", requested_by="ana")
+            migrations.run("shippyar", order=bench.ana)
     assert bench.version() == "001"
     assert migrations.history()[0].state == "failed"
 
@@ -379,7 +379,7 @@ def test_a_stop_cancels_and_rolls_back(bench: Any, eventually: Any) -> None:
     assert bench.scalar("SELECT to_regclass('parcels')") is None
     assert bench.migrations.history()[0].state == "interrupted"
     assert bench.backups.released == []
-    with pytest.raises(RunInterrupted, match="stopping"):
+    with pytest.raises(Blocked, match="the daemon is stopping"):
         bench.run()
     bench.migrations.stop()
 
@@ -388,7 +388,7 @@ def test_a_run_past_its_deadline_is_ended(bench: Any) -> None:
     bench.tree.add("op.execute('SELECT pg_sleep(30)')")
     policy = bench.migrations._config.model_copy(update={"timeout_s": 2.0})
     with pytest.raises(RunFailed, match=r"ended after migration.timeout_s = 2 s"):
-        bench.build(config=policy).run("shippyar", requested_by="ana")
+        bench.build(config=policy).run("shippyar", order=bench.ana)
     assert bench.version() is None
 
 
@@ -489,7 +489,7 @@ def test_gates_are_judged_again_after_the_backup(bench: Any) -> None:
 
 def test_a_stop_right_after_the_backup_needs_no_way_back(bench: Any) -> None:
     bench.tree.add(TABLE)
-    bench.backups.during = bench.migrations._stopping.set
+    bench.backups.during = lambda: bench.migrations._under_way.stop("shippyar")
     with pytest.raises(RunInterrupted):
         bench.run()
     assert bench.version() is None
@@ -570,4 +570,4 @@ def test_recovery_says_what_a_dead_daemon_left(bench: Any) -> None:
     assert run.detail["found"] is None
     assert bench.backups.released == []
     assert again.recover() == []
-    assert again.run("shippyar", requested_by="ana").state == "done"
+    assert again.run("shippyar", order=bench.ana).state == "done"

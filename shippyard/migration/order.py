@@ -1,0 +1,26 @@
+"""Owns what was asked for: a run of which plan, by whom, which way, and of which run before it."""
+
+from dataclasses import dataclass
+
+from shippyard.migration.journal import Run, Way
+
+
+@dataclass(frozen=True)
+class Requester:
+    """Who asks, as the kernel said it."""
+
+    uid: int
+    user: str
+
+
+@dataclass(frozen=True)
+class Order:
+    """One wish to run a plan.
+
+    `of_run` is the run that this one takes back (`way` is down) or goes on with (`way` is up).
+    """
+
+    by: Requester
+    emergency: bool = False
+    way: Way = "up"
+    of_run: Run | None = None
