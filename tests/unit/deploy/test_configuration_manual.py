@@ -11,11 +11,13 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from shippyard.config import models
+from shippyard.config.base import Model
 from shippyard.config.loading import VARIABLES
+from shippyard.config.migration import Migration
 
 MANUAL = (Path(__file__).parents[3] / "docs" / "configuration.md").read_text()
 
-SECTIONS: dict[str, type[models.Model]] = {
+SECTIONS: dict[str, type[Model]] = {
     "(top level)": models.Config,
     "[daemon]": models.Daemon,
     "[log]": models.Log,
@@ -36,7 +38,7 @@ SECTIONS: dict[str, type[models.Model]] = {
     "[alerting]": models.Alerting,
     "[[alerting.routes]]": models.Route,
     "[alerting.rules.NAME]": models.RuleOverride,
-    "[migration]": models.Migration,
+    "[migration]": Migration,
     "[access]": models.Access,
     "[sentry]": models.Sentry,
 }
@@ -56,12 +58,12 @@ def is_a_section(field: FieldInfo) -> bool:
     return any(option in SECTIONS.values() for option in options)
 
 
-def fields_of(model: type[models.Model]) -> dict[str, FieldInfo]:
+def fields_of(model: type[Model]) -> dict[str, FieldInfo]:
     """Fields by the names that a file uses."""
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
-def expected_settings(model: type[models.Model]) -> set[str]:
+def expected_settings(model: type[Model]) -> set[str]:
     fields = fields_of(model).items()
     if model is models.Config:
         return {name for name, field in fields if not is_a_section(field)}
@@ -72,7 +74,7 @@ def default_of(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True)
     if value is PydanticUndefined:
         return "required"
-    if isinstance(value, models.Model):
+    if isinstance(value, Model):
         return "see there"
     if value is None:
         return "unset"
@@ -113,7 +115,7 @@ def bound(constraint: object) -> str:
 
 def test_every_model_has_a_section() -> None:
     known = {value for value in vars(models).values() if isinstance(value, type)}
-    settings = {cls for cls in known if issubclass(cls, models.Model)} - {models.Model}
+    settings = {cls for cls in known if issubclass(cls, Model)} - {Model}
     assert settings == set(SECTIONS.values())
 
 
