@@ -1,0 +1,1 @@
+"""From a revision's file and its SQL to statements that rules can look at."""
