@@ -3,7 +3,7 @@
 They know backups and health by Protocols only; here those are given to them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -35,7 +35,7 @@ class Service(Protocol):
 
 @dataclass(frozen=True)
 class Ground:
-    """What everything here stands on."""
+    """What everything here stands on. `remember` keeps the daemon's memory safe, soon."""
 
     config: Config
     processes: Processes
@@ -45,6 +45,7 @@ class Ground:
     tell: Tell
     backups: Backups
     live: Live
+    remember: Callable[[], None]
 
     @property
     def targets(self) -> Mapping[str, Target | None]:
@@ -80,6 +81,7 @@ def join(ground: Ground) -> Migrating:
         backups=ground.backups,
         live=ground.live,
         batch_seen=backfills.seen,
+        remember=ground.remember,
     )
     methods = migration_methods.build(migrations, backfills)
     return Migrating(migrations, backfills, (backfills, migrations), methods)

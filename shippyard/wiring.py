@@ -19,7 +19,6 @@ from shippyard.alerting.service import Alerting
 from shippyard.backup.model import subject_of_cluster
 from shippyard.backup.offsite.age import BadKey
 from shippyard.backup.offsite.store import BadPlace
-from shippyard.backup.service import BackupService
 from shippyard.calendar.due import BadSchedule
 from shippyard.calendar.jobs import Job
 from shippyard.calendar.scheduler import Scheduler
@@ -173,7 +172,7 @@ def _build(config: Config, base: Base) -> System:
     pollers = _pollers(config, base, paging, live)
     loops: set[str] = {CONTROL, CALENDAR, *map(_poller, config.databases)}
     keeping = _safekeeping(config, base, loops)
-    changing = _migrating(config, base, keeping.backups, live)
+    changing = _migrating(config, base, keeping, live)
     scheduler = _scheduler(config, base, keeping)
     http = _Http(config, base)
     rooms = Rooms(
@@ -271,7 +270,7 @@ def _safekeeping(config: Config, base: Base, loops: set[str]) -> Safekeeping:
 
 
 def _migrating(
-    config: Config, base: Base, backups: BackupService, live: LiveHealth
+    config: Config, base: Base, keeping: Safekeeping, live: LiveHealth
 ) -> migrating.Migrating:
     ground = migrating.Ground(
         config,
@@ -280,8 +279,9 @@ def _migrating(
         base.metrics,
         base.clock,
         Outcomes(config, base.switchboard).tell,
-        backups,
+        keeping.backups,
         live,
+        keeping.snapshots.take_soon,
     )
     return migrating.join(ground)
 

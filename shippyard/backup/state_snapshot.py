@@ -59,10 +59,20 @@ class StateSnapshots:
         log.info("state.snapshot", name=path.name, size_bytes=path.stat().st_size)
         return path
 
+    def take_soon(self) -> None:
+        """The same in the background; what goes wrong is said in the log, and tried again daily."""
+        threading.Thread(target=self._take_and_say, name="state snapshot", daemon=True).start()
+
     def snapshots(self) -> list[Path]:
         """What is on this machine, newest first."""
         found = self._folder.glob(f"[!.]*{SUFFIX}") if self._folder.is_dir() else ()
         return sorted(found, reverse=True)
+
+    def _take_and_say(self) -> None:
+        try:
+            self.take()
+        except (BackupFailed, OSError) as error:
+            log.warning("state.snapshot_failed", error=one_line(error))
 
     def _take(self) -> Path:
         # To the microsecond: one is taken after every run, and two may end in one second.

@@ -72,6 +72,7 @@ class Parts:
     backups: Backups
     live: Live
     batch_seen: BatchSeen
+    remember: Callable[[], None]
 
 
 class Execution:
@@ -235,6 +236,7 @@ class Execution:
         run = self._parts.journal.move(self.run_id, event, error)
         self._let_go_of_backups(run)
         head = self._audit("run.finished", {"state": run.state, "error": error})
+        self._parts.remember()
         database = run.database
         self._parts.metrics.migration_runs.labels(database, outcome).inc()
         if run.state == "done":

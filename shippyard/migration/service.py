@@ -3,7 +3,7 @@
 Reads like the sentence: plan it, see that it is still the plan that was meant, carry it out.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,8 +87,12 @@ class Migrations:
         backups: Backups,
         live: Live,
         batch_seen: BatchSeen = lambda *_: None,
+        remember: Callable[[], None] = lambda: None,
     ) -> None:
-        """`batch_seen` is told of each progress of a backfill that a run does itself."""
+        """`batch_seen` is told of each progress of a backfill that a run does itself.
+
+        `remember` is called when a run has ended and is written down.
+        """
         self._config = config
         self._targets = targets
         self._supervisor = Supervisor(processes)
@@ -104,6 +108,7 @@ class Migrations:
             backups=backups,
             live=live,
             batch_seen=batch_seen,
+            remember=remember,
         )
 
     @property

@@ -42,6 +42,7 @@ class Safekeeping:
     copies: OffsiteCopies | None
     survey: Survey
     watches: Sequence[WalWatch]
+    snapshots: StateSnapshots
     services: Sequence[Service]
     jobs: Sequence[CalendarJob]
     methods: Sequence[Method]
@@ -117,7 +118,9 @@ def join(ground: Ground) -> Safekeeping:
         arrivals=wal.arrivals,
         clock=ground.clock,
     )
-    return Safekeeping(backups, drills, copies, survey, wal.watches, services, jobs, methods)
+    return Safekeeping(
+        backups, drills, copies, survey, wal.watches, snapshots, services, jobs, methods
+    )
 
 
 def _housekeeping(

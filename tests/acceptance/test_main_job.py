@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from proofs.rig import DATABASE, Rig
+from tests.conftest import Eventually
 
 HEAD = "023"
 
@@ -30,6 +31,10 @@ def test_migrate_runs_to_head_after_a_backup(running: Rig) -> None:
     with running.connect() as connection:
         version = connection.execute("SELECT version_num FROM alembic_version").fetchone()
     assert version == (HEAD,)
+
+
+def test_the_daemons_memory_is_kept_after_a_run(running: Rig, eventually: Eventually) -> None:
+    eventually(lambda: list((running.backups / ".state").glob("[!.]*.sqlite3")))
 
 
 def test_migrating_again_has_nothing_to_do(running: Rig) -> None:
