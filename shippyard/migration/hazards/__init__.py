@@ -6,7 +6,7 @@ Pure: no file is opened, no program started, no database asked.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from shippyard.migration.hazards.engine import hazard, look_over, reason_for, without_doubles
+from shippyard.migration.hazards.engine import Place, hazard, look_over, reason_for, without_doubles
 from shippyard.migration.hazards.model import Hazard, Level, Way
 from shippyard.migration.hazards.reading.comments import allowances_in_sql
 from shippyard.migration.hazards.reading.nodes import column_of, commands, relation, type_of
@@ -46,7 +46,7 @@ def find_in_sql(sql: str, *, in_transaction: bool = True) -> tuple[Hazard, ...]:
     def each() -> Iterator[Hazard]:
         for statement, found in look_over(statements, schema, "up"):
             line = statement.line
-            made = hazard(found, "up", line, statement.text, "", "")
+            made = hazard(found, Place("up", line, statement.text))
             yield replace(made, suppressed=reason_for(found.id, line, (0, 0), allowed))
 
     return without_doubles(each())
@@ -65,7 +65,7 @@ def _of_way(
 ) -> Iterator[Hazard]:
     revision = read_.revision
     for statement, found in look_over(statements, schema, way):
-        made = hazard(found, way, statement.line, statement.text, revision.file, revision.revision)
+        made = hazard(found, Place(way, statement.line, statement.text, *_name_of(revision)))
         why = reason_for(found.id, statement.line, statement.span, read_.allowed)
         yield replace(made, suppressed=why)
 
@@ -73,9 +73,13 @@ def _of_way(
 def _of_whole(read_: Read) -> Iterator[Hazard]:
     revision = read_.revision
     for told in of_revision(read_):
-        made = hazard(told.found, told.way, told.line, told.text, revision.file, revision.revision)
+        made = hazard(told.found, Place(told.way, told.line, told.text, *_name_of(revision)))
         why = reason_for(told.found.id, told.line, (0, 0), read_.allowed)
         yield replace(made, suppressed=why)
+
+
+def _name_of(revision: Revision) -> tuple[str, str]:
+    return revision.file, revision.revision
 
 
 def _schema_before(plan: Plan, files: Mapping[str, bytes]) -> Schema:

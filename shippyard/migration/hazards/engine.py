@@ -1,7 +1,7 @@
 """Owns taking statements one after the other past the rules, and what the author lets pass."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from shippyard.migration.hazards.model import Hazard, Way, one_line
 from shippyard.migration.hazards.reading.blocks import expand
@@ -49,16 +49,27 @@ def reason_for(
     return None
 
 
-def hazard(found: Found, way: Way, line: int, text: str, file: str, revision: str) -> Hazard:
+@dataclass(frozen=True)
+class Place:
+    """Where something was found."""
+
+    way: Way
+    line: int
+    text: str
+    file: str = ""
+    revision: str = ""
+
+
+def hazard(found: Found, at: Place) -> Hazard:
     """What was found, with its place."""
     return Hazard(
         found.id,
         found.level,
-        revision,
-        file,
-        line,
-        way,
-        one_line(text),
+        at.revision,
+        at.file,
+        at.line,
+        at.way,
+        one_line(at.text),
         found.why,
         found.instead,
     )

@@ -27,10 +27,9 @@ from shippyard.migration.hazards.reading.sql import Node, Statement
 
 @dataclass
 class Table:
-    """What is known of one table. `made` means by the plan itself; `whole` that nothing is missing."""
+    """What is known of one table. `made` means by the plan itself."""
 
     made: bool = False
-    whole: bool = False
     partitioned: bool = False
     filled: bool = False
     columns: dict[str, str] = field(default_factory=dict)
@@ -115,7 +114,7 @@ def _create_table(schema: Schema, statement: Statement) -> None:
     name = relation(node.get("relation"))
     if node.get("if_not_exists") and name in schema.tables:
         return
-    table = Table(schema.planning, whole=True, partitioned="partspec" in node)
+    table = Table(schema.planning, partitioned="partspec" in node)
     temporary = node.get("relation", {}).get("relpersistence") == "t"
     table.made = table.made or temporary
     schema.tables[name] = table

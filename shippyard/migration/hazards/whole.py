@@ -43,8 +43,8 @@ def of_revision(read: Read) -> Iterator[Told]:
     yield from _irreversible(read)
     yield from _reserved(read)
     yield from _reasons(read.allowed)
-    yield from _half_applied(read, "up", read.up)
-    yield from _half_applied(read, "down", read.down)
+    yield from _half_applied("up", read.up)
+    yield from _half_applied("down", read.down)
     for way in FUNCTIONS:
         yield from _commits(read, way)
         yield from _parameters(read, way)
@@ -86,7 +86,7 @@ def _reasons(allowed: Sequence[Allowed]) -> Iterator[Told]:
             yield Told(found, "up", each.line, f"# shippyard: allow {word}")
 
 
-def _half_applied(read: Read, way: Way, statements: Sequence[Statement]) -> Iterator[Told]:
+def _half_applied(way: Way, statements: Sequence[Statement]) -> Iterator[Told]:
     """A step that commits is its revision's only one."""
     apart = [each for each in statements if each.transaction is None and each.kind != SET]
     steps = {each.step for each in apart}

@@ -66,7 +66,7 @@ def constraint(column: Node, kind: str) -> Node | None:
 
 
 def type_of(node: Node | None) -> str:
-    """A type as one word: `varchar(50)`, `int4`, `numeric(10,2)`, `text[]`; "" when there is none."""
+    """A type as one word: `varchar(50)`, `int4`, `text[]`; "" when there is none."""
     if not node:
         return ""
     name = joined(words(node.get("names")))

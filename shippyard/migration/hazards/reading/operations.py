@@ -168,7 +168,8 @@ def _drop_table(given: Arguments) -> Iterator[str]:
 
 
 def _rename_table(given: Arguments) -> Iterator[str]:
-    yield f"ALTER TABLE {given.table(0, 'old_table_name')} RENAME TO {given.name(1, 'new_table_name')}"
+    old, new = given.table(0, "old_table_name"), given.name(1, "new_table_name")
+    yield f"ALTER TABLE {old} RENAME TO {new}"
 
 
 def _create_index(given: Arguments) -> Iterator[str]:

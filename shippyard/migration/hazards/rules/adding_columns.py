@@ -49,7 +49,7 @@ def _added(scene: Scene, table: str, column: Node) -> Iterator[Found]:
 
 
 def _is_stored(node: Node) -> bool:
-    return node.get("generated_kind", "s") != "v"
+    return bool(node.get("generated_kind", "s") != "v")
 
 
 def _counted(table: str, name: str) -> Found:

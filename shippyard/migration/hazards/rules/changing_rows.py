@@ -90,7 +90,7 @@ def _is_narrow(scene: Scene, where: Any) -> bool:
 
 def _compares_a_key(node: Node) -> bool:
     column = _column(node.get("lexpr", {})) or _column(node.get("rexpr", {}))
-    if node.get("kind") in {"AEXPR_BETWEEN"}:
+    if node.get("kind") == "AEXPR_BETWEEN":
         return column == "id" or column.endswith("_id")
     if node.get("kind") == "AEXPR_OP_ANY":
         return any("limit_count" in each for _, each in walk(node)) or column in KEYS

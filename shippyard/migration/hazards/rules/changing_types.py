@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from shippyard.migration.hazards.model import Level
 from shippyard.migration.hazards.reading.nodes import column_of, columns_in, type_of
 from shippyard.migration.hazards.reading.sql import Node
 from shippyard.migration.hazards.rules.coercion import Change, change_between
@@ -20,7 +21,7 @@ def changing_types(scene: Scene) -> Iterator[Found]:
         if views:
             yield _read_by_view(table, name, views)
         if _computes(column, name):
-            yield _written("H15", "block", table, name, new)
+            yield _written(table, name, new)
         elif old:
             yield from _known(table, name, old, new, scene)
         else:
@@ -40,7 +41,7 @@ def _known(table: str, name: str, old: str, new: str, scene: Scene) -> Iterator[
         case Change.TIME_ZONE:
             yield _time_zone(table, name)
         case Change.REWRITES:
-            yield _written("H15", "block", table, name, new, old)
+            yield _written(table, name, new, old)
 
 
 def _unknown(table: str, name: str, new: str) -> Iterator[Found]:
@@ -53,16 +54,16 @@ def _unknown(table: str, name: str, new: str) -> Iterator[Found]:
     elif base in {"timestamp", "timestamptz"}:
         yield _time_zone(table, name)
     else:
-        yield _written("H15", "block", table, name, new)
+        yield _written(table, name, new)
 
 
 def _computes(column: Node, name: str) -> bool:
     """True for a USING that does more than cast the column itself."""
-    using = column.get("raw_default")
+    using: Node = column.get("raw_default", {})
     while using and "type_cast" in using:
         if type_of(using["type_cast"].get("type_name")) != type_of(column.get("type_name")):
             return True
-        using = using["type_cast"].get("arg")
+        using = using["type_cast"].get("arg", {})
     return bool(using) and not ("column_ref" in using and columns_in(using) == {name})
 
 
@@ -73,10 +74,9 @@ def _swap(table: str, name: str, new: str) -> str:
     )
 
 
-def _written(id_: str, level: str, table: str, name: str, new: str, old: str = "") -> Found:
+def _written(table: str, name: str, new: str, old: str = "") -> Found:
     said = f"{table}.{name} from {old} to {new}" if old else f"{table}.{name} becomes {new}"
-    assert level == "block"
-    return Found(id_, "block", f"{said}: {WRITTEN}", _swap(table, name, new))
+    return Found("H15", "block", f"{said}: {WRITTEN}", _swap(table, name, new))
 
 
 def _shrinks(table: str, name: str, old: str, new: str) -> Found:
@@ -97,10 +97,10 @@ def _time_zone(table: str, name: str) -> Found:
     )
 
 
-def _maybe(level: str, table: str, name: str, new: str) -> Found:
+def _maybe(level: Level, table: str, name: str, new: str) -> Found:
     return Found(
         "H16" if new.startswith("varchar") else "H15",
-        "warn" if level == "warn" else "note",
+        level,
         f"{table}.{name} becomes {new}: free when it only grows, else {WRITTEN}",
         f"say existing_type= in op.alter_column, so that it can be told; else "
         f"{_swap(table, name, new)}",

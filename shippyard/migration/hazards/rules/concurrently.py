@@ -37,15 +37,15 @@ def in_a_transaction(scene: Scene) -> Iterator[Found]:
 def on_a_partitioned_table(scene: Scene) -> Iterator[Found]:
     """A partitioned table's index is not built concurrently."""
     table = relation(scene.node.get("relation"))
-    if scene.is_a("index_stmt") and scene.node.get("concurrent"):
-        if scene.schema.is_partitioned(table):
-            yield Found(
-                "H02",
-                "block",
-                f"{table} is partitioned: CREATE INDEX CONCURRENTLY fails on it (0A000)",
-                f"CREATE INDEX ... ON ONLY {table}; then one CONCURRENTLY for each partition, and "
-                "ALTER INDEX ... ATTACH PARTITION",
-            )
+    concurrently = scene.is_a("index_stmt") and scene.node.get("concurrent")
+    if concurrently and scene.schema.is_partitioned(table):
+        yield Found(
+            "H02",
+            "block",
+            f"{table} is partitioned: CREATE INDEX CONCURRENTLY fails on it (0A000)",
+            f"CREATE INDEX ... ON ONLY {table}; then one CONCURRENTLY for each partition, and "
+            "ALTER INDEX ... ATTACH PARTITION",
+        )
 
 
 def under_a_timeout(scene: Scene) -> Iterator[Found]:

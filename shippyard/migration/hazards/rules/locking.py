@@ -44,7 +44,7 @@ def several_tables(scene: Scene) -> Iterator[Found]:
         )
 
 
-def strongly_locked(statement: Statement) -> set[str]:
+def strongly_locked(statement: Statement) -> set[str]:  # noqa: PLR0911  one for each kind
     """The tables on which it holds SHARE or more until its transaction ends."""
     node, kind = statement.node, statement.kind
     if kind == "alter_table_stmt":
