@@ -3,6 +3,8 @@
 Its effects are reads and one folder named by content. Knows no gates.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +13,7 @@ import structlog
 
 from shippyard.config.migration import Migration
 from shippyard.migration.facts import ServerFacts
+from shippyard.migration.journal import Run
 from shippyard.migration.plan import (
     Plan,
     PlanRefused,
@@ -110,32 +113,55 @@ class Planner:
             PlanRefused: what was asked can't be planned.
             PlanFailed: the server, the tree or the child gave no answer.
         """
-        try:
+        with _said_in_one_line(self._plans_dir):
             return self._prepare(database, target, policy, revision, for_run=for_run)
-        except (TreeUnusable, Unreachable, QueryFailed, RenderFailed) as error:
-            raise PlanFailed(str(error)) from None
-        except OSError as error:
-            place = error.filename or self._plans_dir
-            raise PlanFailed(f"{place}: {error.strerror or error}") from None
+
+    def prepare_again(
+        self, database: str, target: Target, policy: Migration, run: Run, *, for_run: bool = False
+    ) -> Prepared:
+        """The plan of a run that was, to take it back or to go on with it: the very same content.
+
+        Raises:
+            PlanRefused: the tree is another one than ran.
+            PlanFailed: the server, the tree or the child gave no answer.
+        """
+        with _said_in_one_line(self._plans_dir):
+            prepared = self._prepare(
+                database, target, policy, run.to_revision, for_run=for_run, since=run
+            )
+        if prepared.plan.content_hash != run.content_hash:
+            raise PlanRefused(
+                f"the tree is not the one that run {run.id} had "
+                f"({prepared.plan.content_hash[:12]}, not {run.content_hash[:12]}); "
+                "check that one out, and try again"
+            )
+        return prepared
 
     def let_go(self, database: str) -> None:
         """The database's run has ended: its copy may go. Safe when there was none."""
         self._in_use.pop(database, None)
 
     def _prepare(
-        self, database: str, target: Target, policy: Migration, revision: str, *, for_run: bool
+        self,
+        database: str,
+        target: Target,
+        policy: Migration,
+        revision: str,
+        *,
+        for_run: bool,
+        since: Run | None = None,
     ) -> Prepared:
+        """`since` is a run whose beginning counts as where the database is."""
         whole = read_tree(policy.alembic_ini)
         revisions = read_revisions(whole)
         wanted = resolve_target(revisions, revision)
         seen = look(target, with_schema=True)
-        selected = select_revisions(revisions, seen.current, wanted)
+        begun = since.from_revision if since else seen.current
+        selected = select_revisions(revisions, begun, wanted)
         # Alembic executes every file it finds: later revisions stay out of what runs.
         tree = whole.without_versions_but(r.file for r in history_of(revisions, wanted))
         copy = self._copy(tree, database, for_run=for_run)
-        plan = Plan(
-            database, seen.current, wanted, heads_of(revisions), selected, tree.hashes(), {}
-        )
+        plan = Plan(database, begun, wanted, heads_of(revisions), selected, tree.hashes(), {})
         return Prepared(self._rendered(plan, tree, copy), target, policy, tree, copy, seen)
 
     def _copy(self, tree: Tree, database: str, *, for_run: bool) -> Path:
@@ -157,6 +183,17 @@ class Planner:
         spec = RenderSpec(str(copy), tree.ini, tree.scripts, _steps(plan))
         said = self._render(spec)
         return replace(plan, rendered=said.up, undo=said.down)
+
+
+@contextmanager
+def _said_in_one_line(plans_dir: Path) -> Iterator[None]:
+    try:
+        yield
+    except (TreeUnusable, Unreachable, QueryFailed, RenderFailed) as error:
+        raise PlanFailed(str(error)) from None
+    except OSError as error:
+        place = error.filename or plans_dir
+        raise PlanFailed(f"{place}: {error.strerror or error}") from None
 
 
 def look(target: Target, *, with_schema: bool = False) -> Look:
