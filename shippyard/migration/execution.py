@@ -96,7 +96,9 @@ class Execution:
         self._said: dict[str, Verdict] = {}
         self._may_have_changed = False
         self._started_s = parts.clock.monotonic()
-        self.run_id = parts.journal.open(prepared.plan, order.by.user)
+        self.run_id = parts.journal.open(
+            prepared.plan, order.by.user, way=order.way, of_run=_id_of(order.of_run)
+        )
 
     def carry_out(self) -> Run:
         """Do it all.
@@ -280,6 +282,10 @@ class Execution:
     def _refuse_if_stopping(self) -> None:
         if self._stopping.is_set():
             raise RunInterrupted("it was asked to stop")
+
+
+def _id_of(run: Run | None) -> str | None:
+    return run.id if run else None
 
 
 def gather_facts(

@@ -25,6 +25,8 @@ def build(migrations: Migrations, backfills: Backfills) -> list[Method]:
         ("plan", "viewer", _plan),
         ("run", "operator", _run),
         ("cancel", "operator", _cancel),
+        ("rest", "viewer", _rest),
+        ("resume", "operator", _resume),
         ("history", "viewer", _history),
         ("show", "viewer", _show),
     )
@@ -72,20 +74,36 @@ def _plan(migrations: Migrations, call: Call) -> Document:
 
 def _run(migrations: Migrations, call: Call) -> Document:
     database = _database(call)
-
-    def on_verdict(verdict: Verdict) -> None:
-        call.stream.item({"verdict": verdict.document()})
-
     run = migrations.run(
         database,
         _text(call, "revision") or HEAD,
-        order=Order(Requester(call.peer.uid, call.peer.user)),
+        order=_order(call),
         content_hash=_text(call, "content_hash"),
-        listener=Listener(call.stream.progress, on_verdict),
+        listener=_listener(call),
     )
     if run is None:
         return {"id": None, "database": database, "state": "nothing_to_do", "error": None}
     return run.document()
+
+
+def _rest(migrations: Migrations, call: Call) -> Document:
+    return migrations.rest(_text(call, "run")).document()
+
+
+def _resume(migrations: Migrations, call: Call) -> Document:
+    run_id = _needed(call, "run")
+    return migrations.resume(run_id, order=_order(call), listener=_listener(call)).document()
+
+
+def _order(call: Call) -> Order:
+    return Order(Requester(call.peer.uid, call.peer.user))
+
+
+def _listener(call: Call) -> Listener:
+    def on_verdict(verdict: Verdict) -> None:
+        call.stream.item({"verdict": verdict.document()})
+
+    return Listener(call.stream.progress, on_verdict)
 
 
 def _history(migrations: Migrations, call: Call) -> Document:

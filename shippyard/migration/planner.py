@@ -69,6 +69,22 @@ class Prepared:
     copy: Path
     seen: Look
 
+    @property
+    def rest(self) -> tuple[Step, ...]:
+        """What is left to run from where the database is.
+
+        Raises:
+            PlanRefused: it is somewhere else than on the plan's way.
+        """
+        steps, at = _steps(self.plan), self.seen.current
+        passed = [self.plan.current, *(step.revision for step in steps)]
+        if at not in passed:
+            raise PlanRefused(
+                f"the database is at {at or 'no revision'}, which is not on the way "
+                f"{self.plan.current or 'base'} → {self.plan.target}; plan anew"
+            )
+        return steps[passed.index(at) :]
+
     def run_spec(self, run_id: str) -> RunSpec:
         """What the runner is told."""
         return RunSpec(
@@ -77,7 +93,7 @@ class Prepared:
             ini=self.tree.ini,
             scripts=self.tree.scripts,
             hashes=self.plan.files,
-            steps=_steps(self.plan),
+            steps=self.rest,
             server_version=self.seen.server_version,
             lock_timeout_ms=self.policy.lock_timeout_ms,
             statement_timeout_s=self.policy.statement_timeout_s,

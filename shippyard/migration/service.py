@@ -5,7 +5,7 @@ Reads like the sentence: plan it, see that it is still the plan that was meant, 
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from shippyard.migration.journal import Journal, Run
 from shippyard.migration.order import Order
 from shippyard.migration.plan import HEAD, Plan
 from shippyard.migration.planner import Look, Planner, Prepared, look_or_none
+from shippyard.migration.resuming import Rest, run_to_go_on_with
 from shippyard.migration.states import BEFORE_STARTED, ENDS
 from shippyard.migration.supervise import Supervisor
 from shippyard.migration.underway import Active, Busy, UnderWay
@@ -176,6 +177,30 @@ class Migrations:
                 return None
             return self._carry_out(prepared, order, active, heard)
 
+    def rest(self, run_id: str | None = None) -> Rest:
+        """What is left of a run that did not get to its end; of the newest when none is named.
+
+        Raises:
+            NotConfigured, PlanRefused, PlanFailed: one line each.
+        """
+        run = run_to_go_on_with(self._parts.journal, run_id)
+        return Rest(run, self._prepare_again(run))
+
+    def resume(self, run_id: str, *, order: Order, listener: Listener | None = None) -> Run:
+        """Go on with a run that did not get to its end, with the very same plan.
+
+        Raises:
+            NotConfigured, PlanRefused, PlanFailed: nothing was started.
+            Blocked: it may not run.
+            RunFailed, RunInterrupted: it did not get to its end.
+        """
+        run = run_to_go_on_with(self._parts.journal, run_id)
+        with self._claimed(run.database) as active:
+            heard = _heard_by(active, listener or Listener())
+            heard.progress({"phase": "plan", "message": f"planning the rest of {run.id}"})
+            prepared = self._prepare_again(run, for_run=True)
+            return self._carry_out(prepared, replace(order, of_run=run), active, heard)
+
     def cancel(self, database: str, by: str) -> str:
         """Stop a database's run; gives its id.
 
@@ -226,6 +251,10 @@ class Migrations:
     def _prepare(self, database: str, revision: str, *, for_run: bool = False) -> Prepared:
         policy, target = self._configured(database)
         return self._planner.prepare(database, target, policy, revision, for_run=for_run)
+
+    def _prepare_again(self, run: Run, *, for_run: bool = False) -> Prepared:
+        policy, target = self._configured(run.database)
+        return self._planner.prepare_again(run.database, target, policy, run, for_run=for_run)
 
     def _configured(self, database: str) -> tuple[Migration, Target]:
         if database not in self._targets:

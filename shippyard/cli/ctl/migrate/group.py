@@ -3,6 +3,7 @@
 import click
 
 from shippyard.cli.ctl.asking import Asking, asks
+from shippyard.cli.ctl.migrate.back import resume
 from shippyard.cli.ctl.migrate.backfill import backfill
 from shippyard.cli.ctl.migrate.past import history, show
 from shippyard.cli.ctl.migrate.plan import show_plan
@@ -39,5 +40,5 @@ def migrate(_: Asking) -> None:
     """
 
 
-for command in (run_plan, show_plan, status, cancel, history, show, backfill):
+for command in (run_plan, show_plan, status, cancel, resume, history, show, backfill):
     migrate.add_command(command)

@@ -1,0 +1,71 @@
+"""Owns what is left of a run that did not get to its end. Asks; changes nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shippyard.migration.journal import Journal, Run
+from shippyard.migration.plan import PlanRefused
+from shippyard.migration.planner import Prepared
+
+CAN_GO_ON = frozenset({"interrupted", "failed"})
+
+
+@dataclass(frozen=True)
+class Rest:
+    """A run, its plan made again, and what of it is left to do."""
+
+    run: Run
+    prepared: Prepared
+
+    @property
+    def revisions(self) -> tuple[str, ...]:
+        """Still to be applied, oldest first."""
+        return tuple(step.revision for step in self.prepared.rest)
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """What the run left half done, one line each."""
+        invalid = self.prepared.seen.server.invalid_indexes
+        return tuple(f"{name} is INVALID; it is dropped and built again" for name in invalid)
+
+    def document(self) -> dict[str, Any]:
+        """For JSON."""
+        at = self.prepared.seen.current or "no revision"
+        return {
+            "run": self.run.id,
+            "database": self.run.database,
+            "message": f"it was {self.run.state}; the database is at {at}",
+            "left": list(self.left),
+            "revisions": list(self.revisions),
+        }
+
+
+def run_to_go_on_with(journal: Journal, run_id: str | None) -> Run:
+    """The run that is meant: the named one, or the newest of all.
+
+    Raises:
+        PlanRefused: there is none, it needs no going on, or another came after it.
+    """
+    run = _named(journal, run_id)
+    if run.state not in CAN_GO_ON:
+        raise PlanRefused(f"run {run.id} is {run.state}: there is nothing to go on with")
+    newest = journal.history(run.database)[0]
+    if newest.id != run.id:
+        raise PlanRefused(f"run {newest.id} came after {run.id}; go on with that one")
+    return run
+
+
+def _named(journal: Journal, run_id: str | None) -> Run:
+    if run_id is None:
+        return _newest(journal.history())
+    run = journal.find(run_id)
+    if run is None:
+        raise PlanRefused(f"no run {run_id!r}; see `shippyard ctl migrate history`")
+    return run
+
+
+def _newest(runs: Sequence[Run]) -> Run:
+    if not runs:
+        raise PlanRefused("there was no run yet; see `shippyard ctl migrate plan`")
+    return runs[0]
