@@ -1,7 +1,7 @@
 """Owns what a rule is given: a statement, the schema before it, and what its transaction holds."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from shippyard.migration.hazards.model import Level
@@ -27,8 +27,7 @@ class Found:
 class Scene:
     """One statement as a rule sees it.
 
-    `before` are the statements of the same revision that come first, `after` those that follow;
-    `made` names what the plan's way up made, for its way down.
+    `before` are the statements of the same revision that come first, `after` those that follow.
     """
 
     statement: Statement
@@ -36,7 +35,6 @@ class Scene:
     way: Literal["up", "down"] = "up"
     before: Sequence[Statement] = ()
     after: Sequence[Statement] = ()
-    made: frozenset[str] = field(default_factory=frozenset)
 
     @property
     def node(self) -> Node:

@@ -69,12 +69,13 @@ class Schema:
     enums: dict[str, bool] = field(default_factory=dict)
     functions: dict[str, Statement] = field(default_factory=dict)
     made: set[str] = field(default_factory=set)
+    renamed: set[str] = field(default_factory=set)
     types_after: dict[tuple[str, str], str] = field(default_factory=dict)
 
     def is_new(self, table: str) -> bool:
         """True for a table that the plan made: it is empty, and nobody reads it yet."""
         known = self.tables.get(table)
-        return table.startswith("pg_temp.") or (known is not None and known.made)
+        return table.startswith("pg_temp.") or table in self.made or bool(known and known.made)
 
     def is_partitioned(self, table: str) -> bool:
         """True when it is known to have partitions."""
@@ -215,8 +216,6 @@ def _drop_not_null(schema: Schema, table: str, command: Node) -> None:
 
 def _add_constraint(schema: Schema, table: str, command: Node) -> None:
     _learn_constraint(schema, table, constraint_of(command))
-    if schema.planning:
-        schema.made.add(f"constraint {table}.{constraint_of(command).get('conname')}")
 
 
 def _validate(schema: Schema, table: str, command: Node) -> None:
@@ -253,6 +252,9 @@ def _create_index(schema: Schema, statement: Statement) -> None:
 def _rename(schema: Schema, statement: Statement) -> None:
     node, new = statement.node, statement.node.get("newname", "")
     old = relation(node.get("relation"))
+    if schema.planning:
+        column = node.get("rename_type") == "OBJECT_COLUMN"
+        schema.renamed.add(f"{old}.{new}" if column else new)
     if node.get("rename_type") == "OBJECT_TABLE" and old in schema.tables:
         schema.tables[new] = schema.tables.pop(old)
     elif node.get("rename_type") == "OBJECT_COLUMN" and old in schema.tables:
@@ -262,12 +264,16 @@ def _rename(schema: Schema, statement: Statement) -> None:
 
 def _drop(schema: Schema, statement: Statement) -> None:
     for name in dropped(statement.node):
+        schema.made.discard(name)
         for known in (schema.tables, schema.views, schema.indexes, schema.domains, schema.enums):
             known.pop(name, None)
 
 
 def _create_view(schema: Schema, statement: Statement) -> None:
-    schema.views[relation(statement.node.get("view"))] = statement.node
+    name = relation(statement.node.get("view"))
+    schema.views[name] = statement.node
+    if schema.planning and not statement.node.get("replace"):
+        schema.made.add(name)
 
 
 def _create_domain(schema: Schema, statement: Statement) -> None:
@@ -281,7 +287,10 @@ def _create_enum(schema: Schema, statement: Statement) -> None:
 
 
 def _create_function(schema: Schema, statement: Statement) -> None:
-    schema.functions[joined(words(statement.node.get("funcname")))] = statement
+    name = joined(words(statement.node.get("funcname")))
+    schema.functions[name] = statement
+    if schema.planning and not statement.node.get("replace"):
+        schema.made.add(name)
 
 
 def _insert(schema: Schema, statement: Statement) -> None:

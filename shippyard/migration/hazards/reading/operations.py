@@ -5,6 +5,7 @@ rendered statement comes from. A word stands for what can't be known.
 """
 
 import ast
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,6 +17,10 @@ from shippyard.migration.hazards.reading.types import (
     type_sql,
 )
 from shippyard.migration.hazards.reading.values import UNKNOWN, UNKNOWN_WORD, Names, value_of
+
+
+# A value that is given when it is sent: SQLAlchemy's, and the driver's.
+PARAMETER = re.compile(r"(?<![:\w\\]):\w+(?!:)|%\(\w+\)s|%s\b")
 
 
 class Arguments:
@@ -214,7 +219,7 @@ def _drop_constraint(given: Arguments) -> Iterator[str]:
 def _execute(given: Arguments) -> Iterator[str]:
     text = given.get(0, "sqltext")
     if isinstance(text, str):
-        yield text.replace(r"\:", ":")
+        yield PARAMETER.sub("$1", text).replace(r"\:", ":")
     elif text is UNKNOWN and (built := given.node(0, "sqltext")) is not None:
         yield from _built(built, given.names)
 

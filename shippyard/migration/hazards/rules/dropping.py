@@ -26,10 +26,9 @@ def dropping_columns(scene: Scene) -> Iterator[Found]:
         name = command.get("name", "")
         if name in scene.schema.table(table).added:
             continue
-        own = f"column {table}.{name}" in scene.made
         yield Found(
             "H32",
-            "note" if own else "warn",
+            "warn",
             f"running code that names {table}.{name} fails, SELECT * of an ORM too; its values "
             "are gone, and a downgrade does not bring them back",
             f"deploy code that does not name {name} first; a backup before; then "
@@ -45,7 +44,7 @@ def dropping_tables(scene: Scene) -> Iterator[Found]:
     for name in dropped(node):
         if not scene.in_use(name) or _made_again(scene, name):
             continue
-        own = f"table {name}" in scene.made or kind not in WITH_DATA | {"OBJECT_VIEW"}
+        own = kind not in WITH_DATA | {"OBJECT_VIEW"}
         yield Found(
             "H33",
             "note" if own else "warn",

@@ -15,7 +15,7 @@ def dropping_indexes(scene: Scene) -> Iterator[Found]:
         index = scene.schema.indexes.get(name)
         if node.get("concurrent") or (index and not scene.in_use(index.table)):
             continue
-        own = f"index {name}" in scene.made
+        own = index is not None and index.made
         yield Found(
             "H07",
             "note" if own else "warn",

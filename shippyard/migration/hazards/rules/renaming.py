@@ -24,7 +24,9 @@ def renaming_columns(scene: Scene) -> Iterator[Found]:
     table = relation(node.get("relation"))
     if scene.is_a("rename_stmt") and node.get("rename_type") in COLUMNS and scene.in_use(table):
         old, new = node.get("subname", ""), node.get("newname", "")
-        if new in scene.schema.table(table).added or old in scene.schema.table(table).added:
+        if old in scene.schema.table(table).added:
+            return
+        if _goes_back(scene, f"{table}.{old}"):
             return
         yield Found(
             "H30",
@@ -46,7 +48,7 @@ def renaming_tables(scene: Scene) -> Iterator[Found]:
     else:
         return
     old = relation(node.get("relation")) or node.get("subname", "") or _object(scene)
-    if not scene.in_use(old):
+    if not scene.in_use(old) or _goes_back(scene, old):
         return
     if kind in TABLES:
         yield _table(scene, old, new)
@@ -88,7 +90,7 @@ def dropping_types(scene: Scene) -> Iterator[Found]:
             if not scene.schema.enums.get(name):
                 yield Found(
                     "H47",
-                    "note" if f"type {name}" in scene.made else "warn",
+                    "warn",
                     f"running code that casts to {name} fails; columns of it make the drop fail",
                     f"drop {name} one release after the last code that names it",
                 )
@@ -98,6 +100,11 @@ def _object(scene: Scene) -> str:
     found = scene.node.get("object", {})
     names = found.get("list", {}).get("items") or found.get("object_with_args", {}).get("objname")
     return joined(words(names)) if names else joined(words([found]))
+
+
+def _goes_back(scene: Scene, name: str) -> bool:
+    """True on the way back of a name that the plan itself has given."""
+    return scene.way == "down" and name in scene.schema.renamed
 
 
 def _table(scene: Scene, old: str, new: str) -> Found:
