@@ -6,7 +6,6 @@ The reason is read from the server's own words. Where those are not known, what 
 import re
 from dataclasses import dataclass
 
-from shippyard.config.models import Login
 from shippyard.postgres.target import Target
 from shippyard.postgres.writing import quoted_name
 
@@ -14,6 +13,7 @@ USUAL = (
     "start PostgreSQL, or mend the role's password or its line in pg_hba.conf; "
     "then: SELECT pg_reload_conf()"
 )
+MADE_BY = "as a superuser of PostgreSQL: shippyard bootstrap --apply, which makes every role"
 STREAMS = "replication"
 """What pg_hba.conf calls a session that streams, in place of a database."""
 
@@ -29,13 +29,11 @@ _NOT_REPLICATING = ("replication role to start", "permission denied to start WAL
 class Refused:
     """A role that was not let in; `said` is why, in libpq's words.
 
-    `create` makes it. `exists` is None where nobody could be asked. `into` is a database, or
-    `STREAMS`.
+    `exists` is None where nobody could be asked. `into` is a database, or `STREAMS`.
     """
 
     said: str
     target: Target
-    create: str
     exists: bool | None
     into: str
 
@@ -52,7 +50,7 @@ def remedy_for(refused: Refused) -> str:
     steps = []
     is_absent = refused.exists is False or bool(_ABSENT.search(refused.said))
     if is_absent:
-        steps.append(refused.create)
+        steps.append(MADE_BY)
     if _NOT_ADMITTED.search(refused.said):
         line = hba_line(refused)
         steps.append(
@@ -76,17 +74,6 @@ def hba_line(refused: Refused) -> str:
     address = found[1] if found else "ADDRESS-OF-THIS-MACHINE"
     kind = "hostssl" if by_certificate else "host"
     return f"{kind}  {who}  {address}/{128 if ':' in address else 32}  {method}"
-
-
-def create_role(login: Login, attributes: str, *, member_of: str = "", then: str = "") -> str:
-    """The statements that make a role with all it needs; a person fills in the password."""
-    has_password = login.password_credential or login.passfile
-    parts = [
-        f"CREATE ROLE {sql_name(login.user)} {attributes}",
-        *(["PASSWORD '…'"] if has_password else []),
-        *([f"IN ROLE {member_of}"] if member_of else []),
-    ]
-    return "; ".join([" ".join(parts), *([then] if then else [])])
 
 
 def sql_name(name: str) -> str:

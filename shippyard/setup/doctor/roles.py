@@ -16,10 +16,8 @@ from shippyard.postgres.target import Target
 from shippyard.setup.doctor.entry import (
     STREAMS,
     Refused,
-    create_role,
     may_be_absent,
     remedy_for,
-    sql_name,
 )
 from shippyard.setup.doctor.finding import Finding, Patient
 
@@ -33,9 +31,6 @@ _MAY_WRITE = """
 Look = Callable[[Database, Session], Iterator[Finding]]
 """What a role's session in a database says of it; nothing when all is well."""
 
-Made = Callable[[Target, Login], str]
-"""The statements that make the role a login names, with all it needs."""
-
 _QUESTION = Path(__file__).with_name("roles.sql").read_text()
 _NAMED = "SELECT rolname FROM pg_roles WHERE rolname = %(name)s"
 
@@ -47,7 +42,6 @@ class Door:
     patient: Patient
     database: Database
     login: Login
-    made: Made
     subject: str
     into: str
 
@@ -55,13 +49,13 @@ class Door:
 def roles(patient: Patient) -> Iterator[Finding]:
     """Monitor, backup and migrator of every database."""
     for database in patient.config.databases:
-        for login, look, made in (
-            (database.monitor, _monitor, _monitor_made),
-            (database.backup, _backup(patient), _backup_made),
-            (database.migrator, _migrator, _migrator_made),
+        for login, look in (
+            (database.monitor, _monitor),
+            (database.backup, _backup(patient)),
+            (database.migrator, _migrator),
         ):
             if login:
-                yield from _asked(patient, database, login, look, made)
+                yield from _asked(patient, database, login, look)
 
 
 def cluster_roles(patient: Patient) -> Iterator[Finding]:
@@ -72,12 +66,10 @@ def cluster_roles(patient: Patient) -> Iterator[Finding]:
             yield from _replication(patient, cluster, database, kept.replication)
         if kept and kept.canary:
             canary = kept.canary
-            yield from _asked(patient, database, canary, _canary(patient, canary), _canary_made)
+            yield from _asked(patient, database, canary, _canary(patient, canary))
 
 
-def _asked(
-    patient: Patient, database: Database, login: Login, look: Look, made: Made
-) -> Iterator[Finding]:
+def _asked(patient: Patient, database: Database, login: Login, look: Look) -> Iterator[Finding]:
     """What a role's own session says of it; not being let in is a finding like any other."""
 
     def ask(target: Target) -> list[Finding]:
@@ -85,7 +77,7 @@ def _asked(
             return list(look(database, opened))
 
     well = f"{login.user} may do what it is for"
-    door = Door(patient, database, login, made, subject=database.name, into=database.dbname)
+    door = Door(patient, database, login, subject=database.name, into=database.dbname)
     yield from _through(door, ask, well)
 
 
@@ -108,7 +100,7 @@ def _through(door: Door, ask: Callable[[Target], list[Finding]], well: str) -> I
 
 def _opening(door: Door, target: Target, said: str) -> str:
     exists = _exists(door) if may_be_absent(said) else None
-    return remedy_for(Refused(said, target, door.made(target, door.login), exists, door.into))
+    return remedy_for(Refused(said, target, exists, door.into))
 
 
 def _exists(door: Door) -> bool | None:
@@ -174,7 +166,6 @@ def _replication(
         patient,
         database,
         login,
-        _replication_made,
         subject=subject_of_cluster(cluster),
         into=STREAMS,
     )
@@ -192,28 +183,6 @@ def _streams(target: Target) -> list[Finding]:
 def _opens(target: Target) -> list[Finding]:
     with session(target, "doctor"):
         return []
-
-
-def _monitor_made(_: Target, login: Login) -> str:
-    return create_role(login, "LOGIN", member_of="pg_monitor")
-
-
-def _backup_made(_: Target, login: Login) -> str:
-    return create_role(login, "LOGIN BYPASSRLS", member_of="pg_read_all_data")
-
-
-def _migrator_made(target: Target, login: Login) -> str:
-    then = f"ALTER DATABASE {sql_name(target.dbname)} OWNER TO {sql_name(login.user)}"
-    return create_role(login, "LOGIN BYPASSRLS", then=then)
-
-
-def _replication_made(_: Target, login: Login) -> str:
-    return create_role(login, "LOGIN REPLICATION")
-
-
-def _canary_made(target: Target, login: Login) -> str:
-    then = f"and in {target.dbname}: {setup_statements(target)}"
-    return create_role(login, "LOGIN", then=then)
 
 
 def _too_mighty(database: Database, row: Row) -> Iterator[Finding]:

@@ -5,13 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from shippyard.config.models import Login
 from shippyard.postgres.target import Target
 from shippyard.setup.doctor.entry import (
+    MADE_BY,
     STREAMS,
     USUAL,
     Refused,
-    create_role,
     hba_line,
     may_be_absent,
     remedy_for,
@@ -31,11 +30,10 @@ BAD_PASSWORD = 'FATAL:  password authentication failed for user "shippyard_repli
 OTHER_PASSWORD = (
     "ALTER ROLE shippyard_replication PASSWORD '…', the one that is in its credential or passfile"
 )
-CREATE = "CREATE ROLE shippyard_replication LOGIN REPLICATION PASSWORD '…'"
 
 
 def refused(said: str, *, exists: bool | None = True, into: str = "shop") -> Refused:
-    return Refused(said, TARGET, CREATE, exists, into)
+    return Refused(said, TARGET, exists, into)
 
 
 @pytest.mark.parametrize(
@@ -44,6 +42,7 @@ def refused(said: str, *, exists: bool | None = True, into: str = "shop") -> Ref
         (NO_LINE, "shop", "host  shop  shippyard_replication  10.0.0.5/32  scram-sha-256"),
         (
             NO_STREAM,
+            MADE_BY,
             STREAMS,
             "host  replication  shippyard_replication  10.0.0.5/32  scram-sha-256",
         ),
@@ -82,8 +81,8 @@ def test_a_socket_and_a_certificate_have_lines_of_their_own() -> None:
 @pytest.mark.parametrize(
     ("said", "exists", "remedy"),
     [
-        ('FATAL:  role "shippyard_replication" does not exist', None, CREATE),
-        (BAD_PASSWORD, False, CREATE),
+        ('FATAL:  role "shippyard_replication" does not exist', None, MADE_BY),
+        (BAD_PASSWORD, False, MADE_BY),
         (
             BAD_PASSWORD,
             True,
@@ -118,7 +117,7 @@ def test_what_the_role_lacks_is_given(*, said: str, exists: bool | None, remedy:
 
 def test_a_role_and_its_line_may_both_be_missing() -> None:
     remedy = remedy_for(refused(NO_LINE, exists=False))
-    assert remedy.startswith(f"{CREATE}; in pg_hba.conf, above")
+    assert remedy.startswith(f"{MADE_BY}; in pg_hba.conf, above")
 
 
 @pytest.mark.parametrize(
@@ -129,10 +128,6 @@ def test_others_are_asked_only_when_the_role_may_be_absent(*, said: str, expecte
     assert may_be_absent(said) is expected
 
 
-def test_a_role_is_made_with_what_it_needs_and_no_password_of_anybody() -> None:
-    login = Login(user="Odd role", passfile=Path("/etc/pgpass"))
-    assert create_role(login, "LOGIN", member_of="pg_monitor", then="SELECT 1") == (
-        "CREATE ROLE \"Odd role\" LOGIN PASSWORD '…' IN ROLE pg_monitor; SELECT 1"
-    )
-    assert create_role(Login(user="plain"), "LOGIN") == "CREATE ROLE plain LOGIN"
+def test_a_name_is_quoted_where_it_has_to_be() -> None:
     assert sql_name('a"b') == '"a""b"'
+    assert sql_name("plain") == "plain"
