@@ -9,6 +9,7 @@ import io
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -159,7 +160,7 @@ def plan_of(tree: Tree, folder: Path) -> Plan:
     selected = select_revisions(revisions, BEFORE, heads[0])
     names = [BEFORE, *(each.revision for each in selected)]
     up, down = {}, {}
-    for before, after in zip(names, names[1:], strict=False):
+    for before, after in pairwise(names):
         up[after] = _rendered(folder, f"{before}:{after}", "upgrade")
         down[after] = _rendered(folder, f"{after}:{before}", "downgrade")
     return Plan("case", BEFORE, heads[0], heads, selected, tree.hashes(), up, down)

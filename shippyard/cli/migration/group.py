@@ -5,6 +5,7 @@ import click
 from shippyard.cli.exits import EXIT_CODES_HELP
 from shippyard.cli.migration.backfill import backfill
 from shippyard.cli.migration.check import check
+from shippyard.cli.migration.hazards import hazards
 from shippyard.cli.migration.lint import lint
 from shippyard.cli.migration.new import new
 from shippyard.cli.migration.schema import schema
@@ -24,5 +25,5 @@ def migration() -> None:
     """
 
 
-for command in (backfill, check, lint, new, schema):
+for command in (backfill, check, hazards, lint, new, schema):
     migration.add_command(command)

@@ -1,4 +1,4 @@
-"""What each case of the corpus says of itself is true of PostgreSQL; our rules have no part in it."""
+"""What each case of the corpus says of itself is true of PostgreSQL; no rule of ours is asked."""
 
 import uuid
 from collections.abc import Callable, Iterator

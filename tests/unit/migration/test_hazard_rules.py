@@ -21,7 +21,7 @@ def ids(found: tuple[Hazard, ...]) -> list[str]:
 def in_revision(
     upgrade: str, downgrade: str = "op.execute('SELECT 1')", rendered: str | None = None
 ) -> tuple[Hazard, ...]:
-    source = f'"""x"""\nrevision = "002"\ndown_revision = "001"\ndef upgrade():\n'
+    source = '"""x"""\nrevision = "002"\ndown_revision = "001"\ndef upgrade():\n'
     source += "".join(f"    {line}\n" for line in upgrade.splitlines())
     source += f"def downgrade():\n    {downgrade}\n"
     revision = read_revision("versions/002_x.py", source.encode())
@@ -147,7 +147,9 @@ def test_the_page_has_every_id_that_the_rules_say() -> None:
         for path in SOURCES.rglob("*.py")
         for each in re.findall(r'"(H\d\d)"', path.read_text())
     }
-    rows = re.findall(r"^\| (H\d\d) \|.*\| (text|text, rehearsal) \|$", PAGE.read_text(), re.M)
+    rows = re.findall(
+        r"^\| (H\d\d) \|.*\| (text|text, rehearsal) \|$", PAGE.read_text(), re.MULTILINE
+    )
 
     assert {row[0] for row in rows} == said
 

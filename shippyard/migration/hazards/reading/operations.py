@@ -18,7 +18,6 @@ from shippyard.migration.hazards.reading.types import (
 )
 from shippyard.migration.hazards.reading.values import UNKNOWN, UNKNOWN_WORD, Names, value_of
 
-
 # A value that is given when it is sent: SQLAlchemy's, and the driver's.
 PARAMETER = re.compile(r"(?<![:\w\\]):\w+(?!:)|%\(\w+\)s|%s\b")
 
