@@ -42,7 +42,6 @@ def refused(said: str, *, exists: bool | None = True, into: str = "shop") -> Ref
         (NO_LINE, "shop", "host  shop  shippyard_replication  10.0.0.5/32  scram-sha-256"),
         (
             NO_STREAM,
-            MADE_BY,
             STREAMS,
             "host  replication  shippyard_replication  10.0.0.5/32  scram-sha-256",
         ),
