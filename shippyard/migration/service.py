@@ -29,6 +29,7 @@ from shippyard.migration.facts import Backups, Live
 from shippyard.migration.gates import ask_all, first_blocking
 from shippyard.migration.gates.verdict import Verdict
 from shippyard.migration.journal import Journal, Run
+from shippyard.migration.launch_socket import launcher_of
 from shippyard.migration.order import Order
 from shippyard.migration.plan import HEAD, Plan
 from shippyard.migration.planner import Look, Planner, Prepared, look_or_none
@@ -96,7 +97,8 @@ class Migrations:
         """
         self._config = config
         self._targets = targets
-        self._supervisor = Supervisor(processes)
+        runner_socket = config.runner_socket if config else None
+        self._supervisor = Supervisor(processes, launcher_of(runner_socket, processes))
         self._planner = Planner(plans_dir, self._supervisor)
         self._under_way = UnderWay(clock)
         self._parts = Parts(
