@@ -67,15 +67,32 @@ class Seen:
         return {each for each in self.effects - WAY_BACK if not each.startswith("locks ")}
 
 
+def shows(case: Case, seen: Seen) -> bool:
+    """True when a server did to a case what the case says; to a safe one nothing that hurts."""
+    if case.label == "safe":
+        return not seen.hurts
+    return bool(case.proof) and set(case.proof) <= seen.effects
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where a case is run; `looker` is a session that only looks."""
+
+    case: Case
+    folder: Path
+    target: Target
+    looker: Any
+
+
 def witness(case: Case, folder: Path, target: Target) -> Seen:
     """Run a case, whose tree is in `folder`, on an empty database; say what it did."""
     seen = Seen()
     with psycopg.connect(**target.conninfo(), autocommit=True, row_factory=dict_row) as looker:
         _prepare(looker, folder, target)
-        before = _state(looker)
+        before, stage = _state(looker), Stage(case, folder, target, looker)
         with _meanwhile(case, target):
-            _up(case, seen, folder, target, looker)
-        _both_ways(case, seen, folder, target, looker, before)
+            _up(stage, seen)
+        _back(stage, seen, before)
     return seen
 
 
@@ -85,34 +102,33 @@ def _prepare(looker: Any, folder: Path, target: Target) -> None:
     looker.execute("ANALYZE")
 
 
-def _up(case: Case, seen: Seen, folder: Path, target: Target, looker: Any) -> None:
-    files = _files(looker)
-    mine = seen if case.way == "up" else Seen()
-    with _watched(target, mine) as connection:
-        mine.error = _moved(folder, connection, "head")
+def _up(stage: Stage, seen: Seen) -> None:
+    looker, files = stage.looker, _files(stage.looker)
+    mine = seen if stage.case.way == "up" else Seen()
+    with _watched(stage.target, mine) as connection:
+        mine.error = _moved(stage.folder, connection, "head")
         if mine.error and _timeout(connection) == f"{LOCK_TIMEOUT_MS}ms":
             mine.effects.add("settings lost")
     if mine.error:
         mine.effects.add(f"fails {mine.error}")
     _compare_files(files, looker, mine)
-    if case.old_code:
-        _try_old_code(case, looker, mine)
+    if stage.case.old_code:
+        _try_old_code(stage.case, looker, mine)
 
 
-def _both_ways(
-    case: Case, seen: Seen, folder: Path, target: Target, looker: Any, before: "State"
-) -> None:
+def _back(stage: Stage, seen: Seen, before: "State") -> None:
+    looker = stage.looker
     if seen.error:
         if differences(before.objects, _state(looker).objects):
             seen.effects.add("half")
         return
     files = _files(looker)
-    mine = seen if case.way == "down" else Seen()
-    with _watched(target, mine) as connection:
-        mine.error = _moved(folder, connection, BEFORE, down=True)
+    mine = seen if stage.case.way == "down" else Seen()
+    with _watched(stage.target, mine) as connection:
+        mine.error = _moved(stage.folder, connection, BEFORE, down=True)
     if mine.error:
         mine.effects.add(f"fails {mine.error}")
-    if case.way == "down":
+    if stage.case.way == "down":
         _compare_files(files, looker, mine)
     after = _state(looker)
     if differences(before.objects, after.objects):

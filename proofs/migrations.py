@@ -3,9 +3,10 @@
 import signal
 import sys
 
+from proofs.gate import hazards
 from proofs.table import Row, main
 
-ROWS: tuple[Row, ...] = ()
+ROWS: tuple[Row, ...] = (*hazards.ROWS,)
 
 if __name__ == "__main__":
     # A stop asked for from outside takes down what was put up, as Ctrl-C does.

@@ -34,8 +34,8 @@ def hazards(
     """Say what would lock, rewrite, fail or lose data, as far as text shows it; runs nothing.
 
     Looks at every revision of the tree both ways, or at files of SQL, each taken as one transaction
-    unless --autocommit is given. What each id means is in docs/hazards.md. "# shippyard: allow H30 because
-    ..." on the line or above it lets one pass. Ends with 1 when one blocks.
+    unless --autocommit is given. What each id means is in docs/hazards.md. "# shippyard: allow H30
+    because ..." on the line or above it lets one pass. Ends with 1 when one blocks.
 
     \b
     Example:

@@ -147,11 +147,9 @@ def test_the_page_has_every_id_that_the_rules_say() -> None:
         for path in SOURCES.rglob("*.py")
         for each in re.findall(r'"(H\d\d)"', path.read_text())
     }
-    rows = re.findall(
-        r"^\| (H\d\d) \|.*\| (text|text, rehearsal) \|$", PAGE.read_text(), re.MULTILINE
-    )
+    row = re.compile(r"^\| (H\d\d) \|.*\| text(?:, rehearsal)? \|$", re.MULTILINE)
 
-    assert {row[0] for row in rows} == said
+    assert set(row.findall(PAGE.read_text())) == said
 
 
 def test_a_long_statement_is_shown_on_one_line() -> None:
