@@ -19,7 +19,9 @@ SQL_MAX_BYTES = 16 * 1024 * 1024
 
 @click.command(epilog=EXIT_CODES_HELP)
 @asks_for_tree
-@click.option("--from", "since", help="Only the revisions after this one.  [default: all]")
+@click.option(
+    "--from", "since", help="The revisions after this one, as one plan.  [default: each by itself]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the hazards as JSON.")
 @click.option("--autocommit", is_flag=True, help="Each statement of the files commits by itself.")
 @click.argument(

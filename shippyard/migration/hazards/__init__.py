@@ -4,6 +4,7 @@ Pure: no file is opened, no program started, no database asked.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
 
 from shippyard.migration.hazards.engine import Place, hazard, look_over, reason_for, without_doubles
@@ -17,7 +18,7 @@ from shippyard.migration.hazards.schema import Schema
 from shippyard.migration.hazards.whole import of_revision
 from shippyard.migration.plan import Plan, PlanRefused, Revision, history_of, read_revision
 
-__all__ = ["Hazard", "Level", "find_hazards", "find_in_sql"]
+__all__ = ["Hazard", "Level", "find_hazards", "find_in_sql", "find_one_by_one"]
 
 
 def find_hazards(plan: Plan, files: Mapping[str, bytes]) -> tuple[Hazard, ...]:
@@ -28,13 +29,22 @@ def find_hazards(plan: Plan, files: Mapping[str, bytes]) -> tuple[Hazard, ...]:
     """
     schema = _schema_before(plan, files)
     schema.planning = True
-    found = [
-        read(each, files[each.file], plan.rendered.get(each.revision), plan.undo.get(each.revision))
-        for each in plan.revisions
-        if each.file in files
-    ]
+    found = _read(plan, files)
     schema.types_after = _types_given_back(found)
     return without_doubles(_all(found, schema))
+
+
+def find_one_by_one(plan: Plan, files: Mapping[str, bytes]) -> tuple[Hazard, ...]:
+    """The same, but with each revision deployed, and its tables in use, before the next one."""
+    schema = _schema_before(plan, files)
+    schema.planning = True
+    found: list[Hazard] = []
+    for each in _read(plan, files):
+        schema.types_after = _types_given_back([each])
+        found += [*_of_whole(each), *_of_way(each, "up", each.up, schema)]
+        found += _of_way(each, "down", each.down, deepcopy(schema))
+        schema.settle()
+    return without_doubles(iter(found))
 
 
 def find_in_sql(sql: str, *, in_transaction: bool = True) -> tuple[Hazard, ...]:
@@ -50,6 +60,14 @@ def find_in_sql(sql: str, *, in_transaction: bool = True) -> tuple[Hazard, ...]:
             yield replace(made, suppressed=reason_for(found.id, line, (0, 0), allowed))
 
     return without_doubles(each())
+
+
+def _read(plan: Plan, files: Mapping[str, bytes]) -> list[Read]:
+    return [
+        read(each, files[each.file], plan.rendered.get(each.revision), plan.undo.get(each.revision))
+        for each in plan.revisions
+        if each.file in files
+    ]
 
 
 def _all(found: Sequence[Read], schema: Schema) -> Iterator[Hazard]:

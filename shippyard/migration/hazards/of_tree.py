@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from shippyard.host.process import Processes
-from shippyard.migration.hazards import Hazard, find_hazards
+from shippyard.migration.hazards import Hazard, find_hazards, find_one_by_one
 from shippyard.migration.hazards.squawk import find_squawk, with_advice
 from shippyard.migration.plan import (
     HEAD,
@@ -20,14 +20,16 @@ from shippyard.migration.tree import Tree, publish_copy
 
 
 def find_in_tree(tree: Tree, since: str | None, processes: Processes) -> tuple[Hazard, ...]:
-    """All hazards of the revisions after `since` (None: of all), with squawk's where it is there.
+    """All hazards of the revisions after `since`, as one plan; squawk's beside them.
+
+    Without it every revision is taken by itself, as if those before it were in use.
 
     Raises:
         PlanRefused: the revisions can't be planned from there.
         RenderFailed: the child that renders gave no answer.
     """
     plan = _plan(tree, since, processes)
-    found = find_hazards(plan, tree.files)
+    found = (find_hazards if since else find_one_by_one)(plan, tree.files)
     program = find_squawk()
     return with_advice(found, plan, processes, program) if program else found
 

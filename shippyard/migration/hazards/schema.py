@@ -103,6 +103,17 @@ class Schema:
         """The indexes that are known of a table."""
         return [index for index in self.indexes.values() if index.table == table]
 
+    def settle(self) -> None:
+        """What was made is in use from now on."""
+        for table in self.tables.values():
+            table.made = False
+            table.added.clear()
+        for index in self.indexes.values():
+            index.made = False
+        self.enums = dict.fromkeys(self.enums, False)
+        self.made.clear()
+        self.renamed.clear()
+
     def apply(self, statement: Statement) -> None:
         """Take a statement into account."""
         learn = LEARN.get(statement.kind)

@@ -24,6 +24,7 @@ def expand(statement: Statement, schema: Schema, depth: int = 0) -> Iterator[Sta
     """What a statement runs inside itself, in the order of its text."""
     if depth >= DEPTH_MAX:
         return
+    yield from _deeper(_with_parts(statement), statement, schema, depth)
     if statement.kind == "do_stmt":
         body = _body(statement.node, "args")
         yield from _deeper(_plpgsql(WRAP % body, "do"), statement, schema, depth)
@@ -49,6 +50,14 @@ def _deeper(
         )
         yield inner
         yield from expand(inner, schema, depth + 1)
+
+
+def _with_parts(statement: Statement) -> Iterator[Statement]:
+    """The changes that stand in a WITH."""
+    for each in items(statement.node.get("with_clause", {}), "ctes", "common_table_expr"):
+        for kind, node in each.get("ctequery", {}).items():
+            if kind != "select_stmt":
+                yield replace(statement, kind=kind, node=node)
 
 
 def _function(made: Statement) -> Iterator[Statement]:

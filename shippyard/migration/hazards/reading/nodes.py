@@ -117,7 +117,8 @@ def strings(node: Any) -> set[str]:
 
 def called(node: Any) -> set[str]:
     """The names of all functions that are called below."""
-    return {joined(words(each.get("funcname"))) for kind, each in walk(node) if kind == "func_call"}
+    calls = (each for kind, each in walk(node) if kind in {"func_call", "funccall"})
+    return {joined(words(each.get("funcname"))) for each in calls}
 
 
 def columns_in(node: Any) -> set[str]:

@@ -89,7 +89,10 @@ def _is_narrow(scene: Scene, where: Any) -> bool:
 
 
 def _compares_a_key(node: Node) -> bool:
-    column = _column(node.get("lexpr", {})) or _column(node.get("rexpr", {}))
+    sides = [_column(node.get(side, {})) for side in ("lexpr", "rexpr")]
+    if all(sides):
+        return False  # a join: of how many rows is not known
+    column = sides[0] or sides[1]
     if node.get("kind") == "AEXPR_BETWEEN":
         return column == "id" or column.endswith("_id")
     if node.get("kind") == "AEXPR_OP_ANY":
