@@ -149,6 +149,7 @@ def judged_document(judged: Judged) -> dict[str, Any]:
         "target": plan.target,
         "revisions": [_revision_document(plan, revision) for revision in plan.revisions],
         "content_hash": plan.content_hash,
+        "hazards": [hazard.document() for hazard in judged.hazards],
         "verdicts": [verdict.document() for verdict in judged.verdicts],
         "blocked": judged.blocking is not None,
     }

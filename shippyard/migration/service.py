@@ -28,6 +28,7 @@ from shippyard.migration.execution import (
 from shippyard.migration.facts import Backups, Live
 from shippyard.migration.gates import ask_all, first_blocking
 from shippyard.migration.gates.verdict import Verdict
+from shippyard.migration.hazards import Hazard, find_hazards
 from shippyard.migration.journal import Journal, Run
 from shippyard.migration.launch_socket import launcher_of
 from shippyard.migration.order import Order
@@ -65,6 +66,7 @@ class Judged:
     """A plan with what the gates say of it now; `blocking` is None when it may run."""
 
     plan: Plan
+    hazards: tuple[Hazard, ...]
     verdicts: tuple[Verdict, ...]
     blocking: Verdict | None
 
@@ -150,7 +152,12 @@ class Migrations:
             active_run=active.run_id if active else None,
         )
         verdicts = ask_all(facts)
-        return Judged(prepared.plan, verdicts, first_blocking(verdicts, prepared.policy))
+        return Judged(
+            prepared.plan,
+            find_hazards(prepared.plan, prepared.tree.files),
+            verdicts,
+            first_blocking(verdicts, prepared.policy),
+        )
 
     def run(
         self,

@@ -133,3 +133,16 @@ def test_a_backfill_in_the_background_is_begun_stopped_and_begun_again(
     unknown: dict[str, Any] = {"database": "shippyar", "name": "other"}
     assert "no backfill 'other'" in str(refusal(bench, "migrate.backfill.start", **unknown))
     assert "not filling" in str(refusal(bench, "migrate.backfill.stop", **unknown))
+
+
+def test_a_plan_shows_what_is_risky_in_it_both_ways(bench: Any) -> None:
+    bench.begin_with_parcels()
+    bench.tree.add(
+        "op.create_index('by_weight', 'parcels', ['weight'])",
+        "op.drop_index('by_weight')",
+    )
+    plan = ask(bench, "migrate.plan", database="shippyar")
+    found = {(h["id"], h["way"]): h for h in plan["hazards"]}
+    assert set(found) == {("H01", "up"), ("H07", "down")}
+    assert found["H01", "up"]["file"] == "versions/002_step.py"
+    assert "CONCURRENTLY" in found["H01", "up"]["instead"]

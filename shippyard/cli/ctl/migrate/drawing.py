@@ -20,7 +20,7 @@ def draw_plan(plan: Document, *, sql: bool = False) -> None:
         click.echo(f"{plan['database']}: {plan['current'] or 'base'} → {plan['target']}")
         for revision in plan["revisions"]:
             _draw_revision(revision, sql=sql)
-        _draw_hazards(plan.get("hazards", []))
+        _draw_hazards(plan["hazards"])
         _draw_rehearsal(plan.get("rehearsal"))
     draw_verdicts(plan["verdicts"])
     if plan["revisions"]:
