@@ -145,4 +145,4 @@ def test_a_plan_shows_what_is_risky_in_it_both_ways(bench: Any) -> None:
     found = {(h["id"], h["way"]): h for h in plan["hazards"]}
     assert set(found) == {("H01", "up"), ("H07", "down")}
     assert found["H01", "up"]["file"] == "versions/002_step.py"
-    assert "CONCURRENTLY" in found["H01", "up"]["instead"]
+    assert "create_index_concurrently" in found["H01", "up"]["instead"]
