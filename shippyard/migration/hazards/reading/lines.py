@@ -31,6 +31,7 @@ def placed(rendered: Sequence[Statement], written: Sequence[Statement]) -> Itera
         yield replace(
             statement,
             line=found.line,
+            comment=found.comment,
             span=found.span,
             step=found.step,
             safe_step=found.safe_step,
@@ -60,7 +61,8 @@ def _anything_unknown(statement: Statement, free: Sequence[Statement]) -> Statem
 def _signature(statement: Statement) -> Signature:
     node = statement.node
     name = relation(node.get("relation")) or " ".join(dropped(node))
-    return (statement.kind, name, *_parts(statement.kind, node))
+    # A batch says its schema once, for everything in it.
+    return (statement.kind, name.rpartition(".")[2], *_parts(statement.kind, node))
 
 
 def _parts(kind: str, node: Node) -> list[str]:

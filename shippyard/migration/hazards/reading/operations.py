@@ -100,7 +100,7 @@ def _alter_column(given: Arguments) -> Iterator[str]:
     if kind is not None:
         using = given.option("postgresql_using")
         tail = f" USING {using}" if isinstance(using, str) else ""
-        yield f"{begin}ALTER COLUMN {column} TYPE {type_sql(kind, given.names)}{tail}"
+        yield f"{_was(given)}{begin}ALTER COLUMN {column} TYPE {type_sql(kind, given.names)}{tail}"
     default = keyword(given.call, "server_default")
     if default is not None and given.option("server_default") is not False:
         said = default_sql(default, given.names)
@@ -109,6 +109,12 @@ def _alter_column(given: Arguments) -> Iterator[str]:
     renamed = given.option("new_column_name")
     if isinstance(renamed, str):
         yield f"{begin}RENAME COLUMN {column} TO {quoted(renamed)}"
+
+
+def _was(given: Arguments) -> str:
+    """What the author says that the type was, as a comment before the statement."""
+    before = keyword(given.call, "existing_type")
+    return f"/* was {type_sql(before, given.names)} */ " if before is not None else ""
 
 
 def _create_table(given: Arguments) -> Iterator[str]:

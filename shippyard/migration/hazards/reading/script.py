@@ -18,7 +18,18 @@ DEPTH_MAX = 8
 ROUNDS_MAX = 64
 SENDS = frozenset({"execute", "exec_driver_sql", "scalar", "scalars", "executemany"})
 DRIVER = ("cursor", "driver_connection", "raw_connection", "dbapi_connection", "psycopg")
-ORM = frozenset({"add", "add_all", "bulk_save_objects", "bulk_update_mappings", "merge", "query"})
+ORM = frozenset(
+    {
+        "add",
+        "add_all",
+        "commit",
+        "flush",
+        "bulk_save_objects",
+        "bulk_update_mappings",
+        "merge",
+        "query",
+    }
+)
 PYTHON = "python"
 
 
@@ -168,7 +179,7 @@ class Script:
         texts = list(sql_of("execute", Arguments(call, frame.names))) if verb in SENDS else []
         sent = [replace(each, by=by) for each in self._sent(call, iter(texts), frame)]
         yield from sent
-        if not sent and not _only_reads(call, verb):
+        if not sent and not _only_reads(call, verb, frame):
             yield self._unknown(call, frame, by)
 
     def _unknown(self, call: ast.Call, frame: Frame, by: str) -> Statement:
@@ -258,13 +269,14 @@ def _is_driver(call: ast.Call, verb: str, frame: Frame) -> bool:
     return any(word in on or word in known for word in DRIVER)
 
 
-def _only_reads(call: ast.Call, verb: str) -> bool:
+def _only_reads(call: ast.Call, verb: str, frame: Frame) -> bool:
     """True for `execute(select(...))`, and for `add` and its like on what is no session."""
     said = ast.unparse(call)
     if verb in SENDS:
         return "select(" in said and not any(f".{word}(" in said for word in ("update", "delete"))
-    on = ast.unparse(call.func).lower()
-    return "session" not in on or (verb == "query" and ".update" not in said)
+    on = ast.unparse(call.func)
+    on += frame.aliases.get(on.partition(".")[0], "")
+    return "session" not in on.lower() or (verb == "query" and ".update" not in said)
 
 
 def _rounds(node: ast.expr, names: Names) -> list[Any] | None:

@@ -1,14 +1,16 @@
 """Columns whose type changes while the table is in use. H15, H16, H18, H19."""
 
+import re
 from collections.abc import Iterator
 
 from shippyard.migration.hazards.model import Level
-from shippyard.migration.hazards.reading.nodes import column_of, columns_in, type_of
-from shippyard.migration.hazards.reading.sql import Node
+from shippyard.migration.hazards.reading.nodes import column_of, columns_in, type_of, walk
+from shippyard.migration.hazards.reading.sql import Node, read_sql
 from shippyard.migration.hazards.rules.coercion import Change, change_between
 from shippyard.migration.hazards.scene import Found, Scene
 from shippyard.migration.hazards.schema import views_that_read
 
+WAS = re.compile(r"/\* was (.+?) \*/")
 WRITTEN = "every row is written anew under ACCESS EXCLUSIVE, and every index is built again"
 
 
@@ -29,9 +31,17 @@ def changing_types(scene: Scene) -> Iterator[Found]:
 
 
 def known_type(scene: Scene, table: str, column: str) -> str:
-    """A column's type before; where nothing made it, what the way back gives it again."""
-    known = scene.schema.type_of(table, column)
+    """A column's type before; else as the author says, or the way back."""
+    known = scene.schema.type_of(table, column) or _said(scene)
     return known or scene.schema.types_after.get((table, column), "")
+
+
+def _said(scene: Scene) -> str:
+    """The existing_type that the author has given with the operation."""
+    found = WAS.search(scene.statement.comment)
+    parsed = read_sql(f"SELECT NULL::{found.group(1)}", in_transaction=True) if found else ()
+    casts = [each for kind, each in walk(parsed[0].node if parsed else {}) if kind == "type_cast"]
+    return type_of(casts[0].get("type_name")) if casts else ""
 
 
 def _known(table: str, name: str, old: str, new: str, scene: Scene) -> Iterator[Found]:
