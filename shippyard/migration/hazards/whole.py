@@ -11,6 +11,7 @@ from shippyard.migration.hazards.reading.comments import Allowed
 from shippyard.migration.hazards.reading.revision import FUNCTIONS, Read
 from shippyard.migration.hazards.reading.sql import Statement
 from shippyard.migration.hazards.scene import Found
+from shippyard.migration.hazards.way_back import forgotten
 
 # SQLAlchemy's own idea of what is a parameter in a text.
 PARAMETER = re.compile(r"(?<![:\w\\]):(\w+)(?!:)")
@@ -57,6 +58,16 @@ def _irreversible(read: Read) -> Iterator[Told]:
             "warn",
             "downgrade does nothing: what upgrade changes stays, and only a restore takes it back",
             "write downgrade, or say who decided: # shippyard: allow H57 because <reason>",
+        )
+        yield Told(found, "down", read.script.line_of("downgrade"), "def downgrade()")
+        return
+    left = forgotten(read.up, read.down)
+    if left:
+        found = Found(
+            "H57",
+            "warn",
+            f"downgrade does not take back {', '.join(left)}",
+            "write it, or say who decided: # shippyard: allow H57 because <reason>",
         )
         yield Told(found, "down", read.script.line_of("downgrade"), "def downgrade()")
 
