@@ -22,7 +22,7 @@ PLACES = re.compile(r"%(?:\d+\$)?(?:-?\d+)?[sIL]")
 
 def expand(statement: Statement, schema: Schema, depth: int = 0) -> Iterator[Statement]:
     """What a statement runs inside itself, in the order of its text."""
-    if depth >= DEPTH_MAX:
+    if depth >= DEPTH_MAX or statement.by.endswith("unknown"):
         return
     yield from _deeper(_with_parts(statement), statement, schema, depth)
     if statement.kind == "do_stmt":
