@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from shippyard.cli.exits import ExitCode
 from shippyard.config.models import Daemon
 
@@ -62,6 +64,14 @@ def test_sandboxes_may_shut_themselves_in() -> None:
     allowed = " ".join(settings()["SystemCallFilter"])
     for call in ("seccomp", "landlock_restrict_self", "setpriority"):
         assert f" {call}" in f" {allowed}"
+
+
+@pytest.mark.parametrize("name", ["shippyard", "shippyard-wal@", "shippyard-runner@"])
+def test_children_may_be_tied_to_us(name: str) -> None:
+    """Setpriv(1) calls capset(2), which @privileged takes: without it no child starts at all."""
+    lines = (UNIT.parent / f"{name}.service").read_text().splitlines()
+    refused = lines.index(next(line for line in lines if "~@privileged" in line))
+    assert lines.index("SystemCallFilter=capset") > refused
 
 
 def test_it_may_take_from_the_spool_where_there_is_one() -> None:
