@@ -1,0 +1,77 @@
+"""Owns which statements ran and for how long, from one look to the next. Pure.
+
+A server shows what each session does now or did last. What begins and ends between two looks, and
+is followed by another at once, is not seen: it took less than two milliseconds.
+"""
+
+from dataclasses import dataclass, replace
+
+from shippyard.migration.recording.observing import Activity, Observation
+
+KEPT_MAX = 200
+TRACKED_MAX = 2_000
+TEXT_MAX_CHARS = 500
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A statement's longest execution in one revision. `since_s` is when it first began."""
+
+    text: str
+    query_id: int | None
+    revision: str | None
+    since_s: float
+    elapsed_s: float
+
+
+_Key = tuple[str, str | None]
+
+
+class Statements:
+    """Builds statements from looks. `revision` is the one that runs now."""
+
+    def __init__(self) -> None:
+        self.revision: str | None = None
+        self._active: dict[int, tuple[Activity, str | None]] = {}
+        self._ended: dict[int, float] = {}
+        self._ran: dict[_Key, Ran] = {}
+
+    def observe(self, look: Observation) -> None:
+        """Take in one look, later than all before."""
+        now = {each.pid: each for each in look.sessions if each.text}
+        for pid, (running, revision) in list(self._active.items()):
+            session = now.get(pid)
+            if session is None or session.began_s != running.began_s:
+                self._end(running, revision, session.began_s if session else look.at_s)
+                del self._active[pid]
+        for session in now.values():
+            if self._ended.get(session.pid) != session.began_s:
+                self._see(session)
+
+    def ran(self, at_s: float) -> list[Ran]:
+        """The longest ones, in the order in which they began; what still runs ends at `at_s`."""
+        for running, revision in self._active.values():
+            self._end(running, revision, at_s)
+        return sorted(self._longest(KEPT_MAX), key=lambda each: each.since_s)
+
+    def _see(self, session: Activity) -> None:
+        _, revision = self._active.pop(session.pid, (session, self.revision))
+        if session.state == "active":
+            self._active[session.pid] = session, revision
+        else:
+            self._ended[session.pid] = session.began_s
+            self._end(session, revision, session.changed_s)
+
+    def _end(self, session: Activity, revision: str | None, at_s: float) -> None:
+        text = " ".join(session.text.split())[:TEXT_MAX_CHARS]
+        elapsed_s = max(0.0, at_s - session.began_s)
+        ran = Ran(text, session.query_id, revision, session.began_s, elapsed_s)
+        known = self._ran.get((text, revision))
+        if known is None or known.elapsed_s < elapsed_s:
+            self._ran[text, revision] = replace(ran, since_s=known.since_s) if known else ran
+        if len(self._ran) > TRACKED_MAX:
+            kept = self._longest(TRACKED_MAX // 2)
+            self._ran = {(each.text, each.revision): each for each in kept}
+
+    def _longest(self, count: int) -> list[Ran]:
+        return sorted(self._ran.values(), key=lambda each: -each.elapsed_s)[:count]
