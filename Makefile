@@ -89,8 +89,9 @@ install: ## install into PREFIX (default /opt/shippyard) with its unit; needs ro
 	@ln -sf $(PREFIX)/bin/shippyard /usr/local/bin/shippyard
 	@sed 's|/opt/shippyard|$(PREFIX)|g' systemd/shippyard.service \
 	  | install -D -m 0644 /dev/stdin /etc/systemd/system/shippyard.service
-	@sed 's|/opt/shippyard|$(PREFIX)|g' systemd/shippyard-wal@.service \
-	  | install -D -m 0644 /dev/stdin /etc/systemd/system/shippyard-wal@.service
+	@for unit in shippyard-wal@.service shippyard-runner.socket shippyard-runner@.service; do \
+	  sed 's|/opt/shippyard|$(PREFIX)|g' systemd/$$unit \
+	  | install -D -m 0644 /dev/stdin /etc/systemd/system/$$unit; done
 	@install -D -m 0644 systemd/sysusers.d/shippyard.conf /etc/sysusers.d/shippyard.conf
 	@install -D -m 0644 systemd/tmpfiles.d/shippyard.conf /etc/tmpfiles.d/shippyard.conf
 	@systemd-sysusers shippyard.conf

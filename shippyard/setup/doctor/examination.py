@@ -14,6 +14,7 @@ from shippyard.setup.doctor.finding import AS_THE_DAEMON, Check, Finding, Level,
 from shippyard.setup.doctor.programs import programs
 from shippyard.setup.doctor.promises import promises
 from shippyard.setup.doctor.roles import cluster_roles, roles
+from shippyard.setup.doctor.runners import runners
 from shippyard.setup.doctor.sandboxes import sandboxes
 from shippyard.setup.doctor.storage import storage
 from shippyard.setup.doctor.wal import wal
@@ -28,6 +29,7 @@ CHECKS: tuple[tuple[str, Check], ...] = (
     ("wal", wal),
     ("offsite", elsewhere),
     ("sandbox", sandboxes),
+    ("runner", runners),
     ("promise", promises),
 )
 

@@ -23,7 +23,7 @@ def analyze(tool: Any) -> str:
 @pytest.fixture
 def installed(tmp_path: Path, analyze: str) -> Path:
     """A root folder with the unit where it belongs, the programs it starts, and systemd's units."""
-    for program in ("opt/shippyard/bin/shippyard", "bin/kill"):
+    for program in ("opt/shippyard/bin/shippyard", "opt/shippyard/bin/python", "bin/kill"):
         path = tmp_path / program
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("#!/bin/sh\n")
@@ -32,8 +32,8 @@ def installed(tmp_path: Path, analyze: str) -> Path:
     (tmp_path / "lib").symlink_to("usr/lib")
     own = tmp_path / "etc/systemd/system"
     own.mkdir(parents=True)
-    for unit in ("shippyard.service", "shippyard-wal@.service"):
-        shutil.copy(ROOT / "systemd" / unit, own)
+    for unit in (ROOT / "systemd").glob("shippyard*"):
+        shutil.copy(unit, own)
     return tmp_path
 
 
@@ -43,7 +43,15 @@ def verify(
     return processes.run([analyze, "verify", f"--root={root}", unit], timeout_s=30)
 
 
-@pytest.mark.parametrize("unit", ["shippyard.service", "shippyard-wal@main.service"])
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "shippyard.service",
+        "shippyard-wal@main.service",
+        "shippyard-runner.socket",
+        "shippyard-runner@1.service",
+    ],
+)
 def test_verify_has_nothing_to_say(
     installed: Path, analyze: str, processes: Processes, unit: str
 ) -> None:
@@ -59,7 +67,9 @@ def test_verify_would_see_a_misspelt_key(
     assert "WatchDogSecs" in verify(processes, analyze, installed).stderr
 
 
-@pytest.mark.parametrize("name", ["shippyard.service", "shippyard-wal@.service"])
+@pytest.mark.parametrize(
+    "name", ["shippyard.service", "shippyard-wal@.service", "shippyard-runner@.service"]
+)
 def test_exposure_is_low(analyze: str, processes: Processes, name: str) -> None:
     unit = ROOT / "systemd" / name
     arguments = [analyze, "security", "--offline=true", "--no-pager", str(unit)]
