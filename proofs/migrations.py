@@ -3,10 +3,10 @@
 import signal
 import sys
 
-from proofs.gate import hazards
+from proofs.gate import hazards, hostile
 from proofs.table import Row, main
 
-ROWS: tuple[Row, ...] = (*hazards.ROWS,)
+ROWS: tuple[Row, ...] = (*hazards.ROWS, *hostile.ROWS)
 
 if __name__ == "__main__":
     # A stop asked for from outside takes down what was put up, as Ctrl-C does.
