@@ -35,11 +35,21 @@ class Activity:
 
 
 @dataclass(frozen=True)
+class Knock:
+    """One session that waits for us since `since_s`, and why."""
+
+    pid: int
+    why: int
+    since_s: float
+
+
+@dataclass(frozen=True)
 class Observation:
     """One look at `at_s`; nothing is known of the time between it and `before_s`.
 
-    `told_s` is when it was sent. `knocks` are pairs of a pid and why it knocks, `rewrites` the
-    relations that are about to be rewritten. `late` counts looks that came too late, so far.
+    `told_s` is when it was sent. `rewrites` are relations that are about to be rewritten, `opened`
+    says why those had knocked who were let in last, at `opened_s`. `late` counts looks that came
+    too late, so far.
     """
 
     before_s: float
@@ -47,8 +57,10 @@ class Observation:
     told_s: float
     locks: frozenset[Seen]
     sessions: tuple[Activity, ...]
-    knocks: frozenset[tuple[int, int]]
+    knocks: frozenset[Knock]
     rewrites: frozenset[int]
+    opened: frozenset[int]
+    opened_s: float
     late: int
 
 
@@ -66,8 +78,10 @@ def parse(notice: str) -> Observation:
             told_s=told["told"],
             locks=frozenset(_seen(each) for each in _items(told["locks"])),
             sessions=tuple(_activity(each) for each in told["sessions"]),
-            knocks=frozenset(_pair(each) for each in _items(told["knocks"])),
+            knocks=frozenset(_knock(each, told["at"]) for each in _items(told["knocks"])),
             rewrites=frozenset(int(each) % 2**INT_BITS for each in _items(told["rewrites"])),
+            opened=frozenset(told["opened"]),
+            opened_s=told["opened_at"] or 0.0,
             late=told["late"],
         )
     except (KeyError, TypeError) as error:
@@ -83,9 +97,10 @@ def _seen(item: str) -> Seen:
     return Seen(int(pid), transaction, int(oid), mode)
 
 
-def _pair(item: str) -> tuple[int, int]:
-    pid, why = item.split(" ")
-    return int(pid), int(why)
+def _knock(item: str, at_s: float) -> Knock:
+    """For a moment the server does not say since when somebody waits."""
+    pid, why, *since_s = item.split(" ")
+    return Knock(int(pid), int(why), float(since_s[0]) if since_s else at_s)
 
 
 def _activity(item: list[Any]) -> Activity:

@@ -3,14 +3,18 @@
 import contextlib
 import threading
 from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 
 from shippyard.host.clock import SystemClock
 from shippyard.migration.recording.counting import Disk, Rows, disk_watched, wal
 from shippyard.migration.recording.holdings import Holdings
 from shippyard.migration.recording.installing import installed
 from shippyard.migration.recording.observing import Observation
+from shippyard.migration.recording.pauses import Pauses
 from shippyard.migration.recording.relations import (
     STORED,
+    Known,
     Names,
     read_relations,
     rewritten,
@@ -30,6 +34,15 @@ PREFIX = "shippyard:migrate:"
 MS = 1000.0
 
 
+@dataclass(frozen=True)
+class Files:
+    """What became of files: bytes of changed and of new ones, and tables that have nothing now."""
+
+    changed_bytes: int
+    made_bytes: int
+    emptied: frozenset[int]
+
+
 class Recording:
     """What is recorded so far. Used by one thread; the watcher's thread feeds it."""
 
@@ -38,29 +51,31 @@ class Recording:
         self._disk = disk
         self._clock = SystemClock()
         self._news = threading.Condition()
-        self._holdings, self._statements = Holdings(), Statements()
+        self._pauses = Pauses()
+        self._holdings, self._statements = Holdings(self._pauses), Statements(self._pauses)
         self._announced: set[int] = set()
         self._revision: str | None = None
         self._watched = 0
         self._before = read_relations(asking)
         self._names = Names(lookup, self._before)
         self._rows = Rows(asking, counter)
-        self._wal_bytes, self._wal_is_minimal = wal(asking)
+        self._wal_bytes, _ = wal(asking)
         self._begun_s = self._clock.monotonic()
         self._watcher: Watcher | None = None
         self._recorded: Recorded | None = None
-        self.late_looks = 0
+        self._late = 0
 
     def take(self, look: Observation) -> None:
         """One look of the watcher's."""
         # Looked up at once: what others can't see yet may be seen a moment later.
         self._names.meet({seen.oid for seen in look.locks})
         with self._news:
+            self._pauses.observe(look)
             self._holdings.observe(look)
             self._statements.observe(look)
             self._announced |= look.rewrites
             self._watched = len(look.sessions)
-            self.late_looks = look.late
+            self._late = look.late
             self._news.notify_all()
 
     def watched_by(self, watcher: Watcher) -> None:
@@ -73,10 +88,10 @@ class Recording:
         Raises:
             RecordingFailed: the watcher is gone.
         """
-        self._catch_up()
+        at_s = self._catch_up()
         with _as_failed():
             self._rows.close(self._revision)
-        self._names.settle()
+        self._names.settle(at_s)
         with self._news:
             self._revision = self._holdings.revision = self._statements.revision = name
 
@@ -99,35 +114,41 @@ class Recording:
         ended_s = self._catch_up()
         self._disk.stop()
         self._rows.close(self._revision)
-        wal_bytes, _ = wal(self._asking)
-        self._names.settle()
+        self._names.settle(ended_s)
         after = read_relations(self._asking)
         changed = rewritten(self._before, after, self._announced)
-        now_bytes = sizes_bytes(self._asking, after)
-        emptied = {oid for oid in changed if self._is_stored(oid) and now_bytes.get(oid) == 0}
-        new_bytes = sum(now_bytes.get(oid, 0) for oid in changed)
-        made_bytes = sum(now_bytes[oid] for oid in after.keys() - self._before.keys())
-        grown_bytes = self._disk.most_bytes - self._disk.first_bytes
+        files = self._files(after, changed)
+        refiled = frozenset(oid for oid in changed if oid in after)
         evidence = Evidence(
-            self._holdings.held(ended_s),
-            self._names.of,
-            self._names.own(),
-            frozenset(oid for oid in changed if oid in after and after[oid].file),
+            self._holdings.held(ended_s), self._names.of, self._names.is_public, refiled
         )
         return Recorded(
             locks=locks_of(evidence),
             blocked=blocked_of(evidence),
-            rewrites=told_rewrites(self._before, changed, emptied),
+            rewrites=told_rewrites(self._before, changed, files.emptied),
             scans=scanned(self._before, after),
             statements=self._told_statements(ended_s),
-            # A server that replicates to nobody leaves new files out of its WAL.
-            wal_bytes=wal_bytes
-            - self._wal_bytes
-            + (new_bytes + made_bytes if self._wal_is_minimal else 0),
+            wal_bytes=self._wal_since(files),
             # Old and new were both there until the rewrite was committed.
-            growth_bytes=max(grown_bytes, new_bytes),
+            growth_bytes=max(self._disk.most_bytes - self._disk.first_bytes, files.changed_bytes),
             elapsed_s=round(elapsed_s, 3),
+            gaps=self._late,
         )
+
+    def _files(self, after: Known, changed: AbstractSet[int]) -> Files:
+        sizes = sizes_bytes(self._asking, changed | (after.keys() - self._before.keys()))
+        stored = {oid for oid in changed if self._before[oid].kind in STORED}
+        return Files(
+            changed_bytes=sum(sizes.get(oid, 0) for oid in changed),
+            made_bytes=sum(size for oid, size in sizes.items() if oid not in self._before),
+            emptied=frozenset(oid for oid in stored if sizes.get(oid) == 0),
+        )
+
+    def _wal_since(self, files: Files) -> int:
+        wal_bytes, minimal = wal(self._asking)
+        # A server that replicates to nobody leaves new files out of its WAL.
+        left_out = files.changed_bytes + files.made_bytes if minimal else 0
+        return wal_bytes - self._wal_bytes + left_out
 
     def _told_statements(self, ended_s: float) -> tuple[Statement, ...]:
         return tuple(
@@ -139,9 +160,6 @@ class Recording:
             )
             for each in self._statements.ran(ended_s)
         )
-
-    def _is_stored(self, oid: int) -> bool:
-        return self._before[oid].kind in STORED
 
     def _catch_up(self) -> float:
         assert self._watcher is not None, "recorded by record()"

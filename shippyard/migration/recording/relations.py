@@ -5,6 +5,7 @@ maker's own is not.
 """
 
 import contextlib
+import math
 import threading
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from shippyard.postgres.session import QueryFailed, Session
 
 RELATIONS_TIMEOUT_S = 30.0
 LOOKUP_TIMEOUT_S = 1.0
-KNOWN_MAX = 200_000
+NEW_MAX = 50_000
 
 _RELATIONS_SQL = Path(__file__).with_name("relations.sql").read_text(encoding="utf-8")
 _SIZES_SQL = """
@@ -72,44 +73,45 @@ def sizes_bytes(session: Session, oids: Iterable[int]) -> dict[int, int]:
 
 
 class Names:
-    """Finds relations by number, those that come up while a recording goes on too. Any thread."""
+    """Finds relations by number, those too that come up while a recording goes on. Any thread."""
 
     def __init__(self, session: Session, known: Known) -> None:
         self._session = session
         self._lock = threading.Lock()
-        self._known: dict[int, Relation | None] = dict(known)
-        self._own: set[int] = set()
+        self._known: Known = known
+        self._new: dict[int, Relation | None] = {}
+        self._public_s: dict[int, float] = {}
 
     def meet(self, oids: Iterable[int]) -> None:
-        """Look up what is new; what no other session can see yet is its maker's own."""
+        """Look up what is new: it may be gone before anybody asks."""
         with self._lock:
-            new = [oid for oid in oids if oid not in self._known]
-            if new and len(self._known) < KNOWN_MAX:
-                self._look_up(new)
+            new = [oid for oid in oids if oid not in self._known and oid not in self._new]
+            if new and len(self._new) < NEW_MAX:
+                self._new.update(self._found(new))
 
-    def settle(self) -> None:
-        """Look again for what was its maker's own: it may have been committed since."""
+    def settle(self, at_s: float) -> None:
+        """Look again for what is new: it is committed by now, or has another name."""
         with self._lock:
-            if missing := [oid for oid, known in self._known.items() if known is None]:
-                self._look_up(missing)
+            found = self._found(self._new)
+            self._new.update({oid: each for oid, each in found.items() if each})
+            self._public_s.update(
+                {oid: at_s for oid, each in found.items() if each and oid not in self._public_s}
+            )
 
     def of(self, oid: int) -> Relation | None:
         """A relation by its number; None when nobody but its maker ever saw it."""
-        return self._known.get(oid)
+        return self._known.get(oid) or self._new.get(oid)
 
-    def own(self) -> frozenset[int]:
-        """Those that nobody else could see when they were first locked."""
-        return frozenset(self._own)
+    def is_public(self, oid: int, at_s: float) -> bool:
+        """Whether somebody else may have waited for it then: its making was over."""
+        return oid in self._known or self._public_s.get(oid, math.inf) <= at_s
 
-    def _look_up(self, oids: Sequence[int]) -> None:
+    def _found(self, oids: Iterable[int]) -> dict[int, Relation | None]:
         found: Known = {}
         # The catalog itself may be being rebuilt; what is missing is asked for again at the end.
         with contextlib.suppress(QueryFailed):
-            found = read_relations(self._session, oids)
-        for oid in oids:
-            if oid not in self._known and oid not in found:
-                self._own.add(oid)
-            self._known[oid] = found.get(oid)
+            found = read_relations(self._session, list(oids))
+        return {oid: found.get(oid) for oid in oids}
 
 
 def rewritten(before: Known, after: Known, announced: Iterable[int]) -> set[int]:

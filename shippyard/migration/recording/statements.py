@@ -7,6 +7,7 @@ is followed by another at once, is not seen: it took less than two milliseconds.
 from dataclasses import dataclass, replace
 
 from shippyard.migration.recording.observing import Activity, Observation
+from shippyard.migration.recording.pauses import Pauses
 
 KEPT_MAX = 200
 TRACKED_MAX = 2_000
@@ -27,22 +28,32 @@ class Ran:
 _Key = tuple[str, str | None]
 
 
+@dataclass(frozen=True)
+class _Active:
+    """What runs; `waited_s` is how long its session had waited for us before."""
+
+    session: Activity
+    revision: str | None
+    waited_s: float
+
+
 class Statements:
     """Builds statements from looks. `revision` is the one that runs now."""
 
-    def __init__(self) -> None:
+    def __init__(self, pauses: Pauses) -> None:
+        self._pauses = pauses
         self.revision: str | None = None
-        self._active: dict[int, tuple[Activity, str | None]] = {}
+        self._active: dict[int, _Active] = {}
         self._ended: dict[int, float] = {}
         self._ran: dict[_Key, Ran] = {}
 
     def observe(self, look: Observation) -> None:
-        """Take in one look, later than all before."""
+        """Take in one look, later than all before; the pauses know it."""
         now = {each.pid: each for each in look.sessions if each.text}
-        for pid, (running, revision) in list(self._active.items()):
+        for pid, running in list(self._active.items()):
             session = now.get(pid)
-            if session is None or session.began_s != running.began_s:
-                self._end(running, revision, session.began_s if session else look.at_s)
+            if session is None or session.began_s != running.session.began_s:
+                self._end(running, session.began_s if session else look.at_s)
                 del self._active[pid]
         for session in now.values():
             if self._ended.get(session.pid) != session.began_s:
@@ -50,21 +61,24 @@ class Statements:
 
     def ran(self, at_s: float) -> list[Ran]:
         """The longest ones, in the order in which they began; what still runs ends at `at_s`."""
-        for running, revision in self._active.values():
-            self._end(running, revision, at_s)
+        for running in self._active.values():
+            self._end(running, at_s)
         return sorted(self._longest(KEPT_MAX), key=lambda each: each.since_s)
 
     def _see(self, session: Activity) -> None:
-        _, revision = self._active.pop(session.pid, (session, self.revision))
+        waited_s = self._pauses.waited_s(session.pid)
+        running = self._active.pop(session.pid, _Active(session, self.revision, waited_s))
         if session.state == "active":
-            self._active[session.pid] = session, revision
+            self._active[session.pid] = running
         else:
             self._ended[session.pid] = session.began_s
-            self._end(session, revision, session.changed_s)
+            self._end(running, session.changed_s)
 
-    def _end(self, session: Activity, revision: str | None, at_s: float) -> None:
+    def _end(self, running: _Active, at_s: float) -> None:
+        session, revision = running.session, running.revision
         text = " ".join(session.text.split())[:TEXT_MAX_CHARS]
-        elapsed_s = max(0.0, at_s - session.began_s)
+        waited_s = self._pauses.waited_s(session.pid) - running.waited_s
+        elapsed_s = max(0.0, at_s - session.began_s - waited_s)
         ran = Ran(text, session.query_id, revision, session.began_s, elapsed_s)
         known = self._ran.get((text, revision))
         if known is None or known.elapsed_s < elapsed_s:

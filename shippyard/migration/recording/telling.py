@@ -22,14 +22,14 @@ Find = Callable[[int], Relation | None]
 
 @dataclass(frozen=True)
 class Evidence:
-    """What was seen. `own` are relations that nobody else could see when they were locked.
+    """What was seen. `is_public` says whether others knew a relation at a time.
 
     `refiled` have another file than before under the same number, which takes ACCESS EXCLUSIVE.
     """
 
     holdings: Sequence[Holding]
     find: Find
-    own: frozenset[int]
+    is_public: Callable[[int, float], bool]
     refiled: frozenset[int]
 
 
@@ -63,7 +63,7 @@ def blocked_of(evidence: Evidence) -> tuple[Blocked, ...]:
 def _by_relation(evidence: Evidence) -> dict[int, list[Holding]]:
     held: defaultdict[int, list[Holding]] = defaultdict(list)
     for holding in evidence.holdings:
-        if holding.oid not in evidence.own:
+        if evidence.is_public(holding.oid, holding.since_s):
             for oid in set(_concerned(holding.oid, evidence.find)):
                 held[oid].append(holding)
     return held

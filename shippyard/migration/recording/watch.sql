@@ -21,8 +21,10 @@ DECLARE
     sessions text;
     locks text;
     knocks text;
-    opened integer [];
+    knocked integer [];
     to_open integer [] := '{}';
+    doors integer [] := '{}';
+    opened_at timestamptz;
     rewrites text;
     told text := '';
     state text;
@@ -46,13 +48,13 @@ BEGIN
         SELECT
             string_agg(concat_ws(' ', l.pid, l.virtualtransaction, l.relation, l.mode), ',')
             FILTER (WHERE l.locktype = 'relation' AND l.granted AND l.pid = ANY (watched)),
-            string_agg(concat_ws(' ', l.pid, l.objid), ',')
+            string_agg(concat_ws(' ', l.pid, l.objid, extract(EPOCH FROM l.waitstart)), ',')
             FILTER (WHERE l.locktype = 'advisory' AND NOT l.granted),
             array_agg(l.objid::integer)
             FILTER (WHERE l.locktype = 'advisory' AND NOT l.granted),
             string_agg(l.objid::text, ',')
             FILTER (WHERE l.locktype = 'advisory' AND l.granted AND l.classid = rewriting)
-        INTO locks, knocks, opened, rewrites
+        INTO locks, knocks, knocked, rewrites
         FROM pg_lock_status() AS l
         WHERE l.database = here AND (
             (l.locktype = 'relation' AND l.relation >= 16384)
@@ -63,13 +65,14 @@ BEGIN
             late := late + 1;
         END IF;
         state := concat_ws('|', sessions, locks, knocks, rewrites);
-        fresh := opened IS NOT NULL AND to_open = '{}';
+        fresh := knocked IS NOT NULL AND to_open = '{}';
         IF fresh OR state IS DISTINCT FROM told OR at - before > late_after THEN
             RAISE NOTICE '%', json_build_object(
                 'before', extract(EPOCH FROM before), 'at', extract(EPOCH FROM at),
                 'told', extract(EPOCH FROM clock_timestamp()),
                 'locks', coalesce(locks, ''), 'knocks', coalesce(knocks, ''),
                 'rewrites', coalesce(rewrites, ''), 'late', late,
+                'opened', doors, 'opened_at', extract(EPOCH FROM opened_at),
                 'sessions', (
                     SELECT coalesce(json_agg(json_build_array(
                         a.pid, a.state, extract(EPOCH FROM a.query_start),
@@ -83,12 +86,16 @@ BEGIN
         before := at;
         COMMIT;
 
+        IF to_open <> '{}' THEN
+            opened_at := clock_timestamp();
+            doors := to_open;
+        END IF;
         FOREACH each IN ARRAY to_open LOOP
             PERFORM pg_advisory_unlock(door, each);
             PERFORM pg_advisory_lock(door, each);
         END LOOP;
-        to_open := CASE WHEN fresh THEN ARRAY(SELECT DISTINCT unnest(opened)) ELSE '{}' END;
-        IF opened IS NOT NULL THEN
+        to_open := CASE WHEN fresh THEN ARRAY(SELECT DISTINCT unnest(knocked)) ELSE '{}' END;
+        IF knocked IS NOT NULL THEN
             hot_until := at + hot_for;
         ELSIF clock_timestamp() > hot_until THEN
             PERFORM pg_sleep(CASE WHEN busy THEN 0.001 ELSE 0.002 END);

@@ -14,7 +14,7 @@ Way = Literal["up", "down", "again"]
 Kind = Literal["expand", "contract", "data_losing", "breaking", "irreversible"]
 Passed = Literal["passed", "failed", "blocked", "interrupted"]
 
-TIMES = frozenset({"held_ms", "reads_ms", "writes_ms", "elapsed_ms", "elapsed_s"})
+TIMES = frozenset({"held_ms", "reads_ms", "writes_ms", "elapsed_ms", "elapsed_s", "gaps"})
 UNBOUND = frozenset({"id", "started_at", "finished_at", "revision_elapsed_s", "phases"})
 
 
@@ -52,7 +52,10 @@ class Statement:
 
 @dataclass(frozen=True)
 class Recorded:
-    """What was recorded while revisions went one way."""
+    """What was recorded while revisions went one way.
+
+    `gaps` counts looks at the locks that came more than 10 ms after the one before.
+    """
 
     locks: tuple[LockHeld, ...] = ()
     blocked: tuple[Blocked, ...] = ()
@@ -62,6 +65,7 @@ class Recorded:
     wal_bytes: int = 0
     growth_bytes: int = 0
     elapsed_s: float = 0.0
+    gaps: int = 0
 
 
 @dataclass(frozen=True)
