@@ -5,7 +5,7 @@ the victim: it holds a password and waits until somebody has been and gone.
 """
 
 # An attempt's name says all of it, and it calls what a stranger would.
-# ruff: noqa: D103, PTH
+# ruff: noqa: D103, PTH116, PTH207, PTH208, PTH123, PTH109
 
 import contextlib
 import ctypes

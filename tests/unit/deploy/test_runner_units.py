@@ -36,7 +36,8 @@ def test_the_example_names_that_socket() -> None:
 
 def test_every_run_is_a_user_of_its_own_without_state_or_credentials() -> None:
     assert SERVICE["DynamicUser"] == ["yes"]
-    given = {"User", "Group", "SupplementaryGroups", "StateDirectory", "RuntimeDirectory"}
+    assert SERVICE["User"] == ["sy-%i"]
+    given = {"Group", "SupplementaryGroups", "StateDirectory", "RuntimeDirectory"}
     given |= {"LoadCredential", "LoadCredentialEncrypted", "SetCredential", "AmbientCapabilities"}
     assert not {key for key in given & SERVICE.keys() if SERVICE[key] != [""]}
 
