@@ -12,9 +12,18 @@ from shippyard.control.method import Method
 from shippyard.host.clock import Clock
 from shippyard.host.process import Processes
 from shippyard.migration import methods as migration_methods
+from shippyard.migration.approvals import methods as approval_methods
+from shippyard.migration.approvals.book import Book
+from shippyard.migration.approvals.methods import Desk
+from shippyard.migration.audit import Audit
 from shippyard.migration.facts import Backups, Live
 from shippyard.migration.filling import Backfills
+from shippyard.migration.journal import Journal
+from shippyard.migration.launch_socket import launcher_of
+from shippyard.migration.parts import Parts
+from shippyard.migration.rehearsal.store import RehearsalStore
 from shippyard.migration.service import Migrations
+from shippyard.migration.supervise import Supervisor
 from shippyard.postgres.target import Target, target_of
 from shippyard.state.database import State
 from shippyard.telemetry.condition import Tell
@@ -68,20 +77,29 @@ class Migrating:
 
 def join(ground: Ground) -> Migrating:
     """Every part of the migration room."""
-    backfills = Backfills(ground.targets, ground.processes, ground.metrics, ground.clock)
-    migrations = Migrations(
-        ground.config.migration,
-        ground.config.environment,
-        ground.targets,
-        ground.config.daemon.state_dir / "plans",
-        processes=ground.processes,
-        state=ground.state,
+    policy, state, clock = ground.config.migration, ground.state, ground.clock
+    backfills = Backfills(ground.targets, ground.processes, ground.metrics, clock)
+    audit = Audit(state, clock)
+    book = Book(state, clock, audit)
+    launcher = launcher_of(policy.runner_socket if policy else None, ground.processes)
+    parts = Parts(
+        environment=ground.config.environment,
+        journal=Journal(state, clock),
+        audit=audit,
+        book=book,
+        rehearsals=RehearsalStore(state),
+        supervisor=Supervisor(ground.processes, launcher),
         metrics=ground.metrics,
-        clock=ground.clock,
+        clock=clock,
         backups=ground.backups,
         live=ground.live,
+        tell=ground.tell,
         batch_seen=backfills.seen,
         remember=ground.remember,
     )
+    plans_dir = ground.config.daemon.state_dir / "plans"
+    migrations = Migrations(policy, ground.targets, plans_dir, parts)
     methods = migration_methods.build(migrations, backfills)
+    if policy:
+        methods += approval_methods.build(Desk(book, migrations, policy, lambda: None))
     return Migrating(migrations, backfills, (backfills, migrations), methods)

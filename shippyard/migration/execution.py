@@ -11,24 +11,21 @@ from typing import Any
 
 import structlog
 
-from shippyard.config.base import Environment
-from shippyard.host.clock import Clock
-from shippyard.migration.audit import Audit
-from shippyard.migration.facts import Backups, Facts, Live, Progress
-from shippyard.migration.gates import ask_all, first_blocking
+from shippyard.migration.facts import Facts, Progress
+from shippyard.migration.gates import ask_all
 from shippyard.migration.gates.verdict import Verdict
-from shippyard.migration.journal import Journal, Run
+from shippyard.migration.journal import Run
+from shippyard.migration.known import Known
 from shippyard.migration.order import Order
-from shippyard.migration.planner import Look, Prepared, look_or_none
+from shippyard.migration.parts import Parts, blocking_for, gather_facts, plan_hash_of
+from shippyard.migration.planner import Look, look_or_none
 from shippyard.migration.states import RunEvent
-from shippyard.migration.supervise import Event, Supervisor
+from shippyard.migration.supervise import Event
 from shippyard.postgres.session import one_line
-from shippyard.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
 OnVerdict = Callable[[Verdict], None]
-BatchSeen = Callable[[str, Event], None]
 
 
 def _ignore(_: Any) -> None:
@@ -59,36 +56,21 @@ class RunInterrupted(RunFailed):
     """The run was stopped on purpose or by a crash."""
 
 
-@dataclass(frozen=True)
-class Parts:
-    """What every run needs and none owns."""
-
-    environment: Environment
-    journal: Journal
-    audit: Audit
-    supervisor: Supervisor
-    metrics: Metrics
-    clock: Clock
-    backups: Backups
-    live: Live
-    batch_seen: BatchSeen
-    remember: Callable[[], None]
-
-
 class Execution:
     """One run, from its first gate to its record."""
 
     def __init__(
         self,
         parts: Parts,
-        prepared: Prepared,
+        known: Known,
         order: Order,
         listener: Listener,
         stopping: threading.Event,
     ) -> None:
         self._parts = parts
-        self._prepared = prepared
-        self._plan = prepared.plan
+        self._known = known
+        self._prepared = known.prepared
+        self._plan = known.prepared.plan
         self._order = order
         self._stopping = stopping
         self._progress = listener.progress
@@ -96,8 +78,13 @@ class Execution:
         self._said: dict[str, Verdict] = {}
         self._may_have_changed = False
         self._started_s = parts.clock.monotonic()
+        self._plan_hash = plan_hash_of(known, order)
         self.run_id = parts.journal.open(
-            prepared.plan, order.by.user, way=order.way, of_run=_id_of(order.of_run)
+            self._plan,
+            order.by.user,
+            plan_hash=self._plan_hash,
+            way=order.way,
+            of_run=order.of_run.id if order.of_run else None,
         )
 
     def carry_out(self) -> Run:
@@ -133,14 +120,18 @@ class Execution:
     def _pass_gates(self, *, backup_promised: bool) -> None:
         self._refuse_if_stopping()
         self._tell("gate", "asking the gates")
-        verdicts = ask_all(self.facts(backup_promised=backup_promised))
+        facts = self._facts(backup_promised=backup_promised)
+        verdicts = ask_all(facts)
         for verdict in verdicts:
             if self._said.get(verdict.gate) != verdict:
                 self._said[verdict.gate] = verdict
                 self._on_verdict(verdict)
         self._parts.journal.note(self.run_id, verdicts=[v.document() for v in verdicts])
-        blocking = first_blocking(verdicts, self._prepared.policy)
+        blocking = blocking_for(facts, verdicts, self._order)
         if blocking:
+            self._parts.metrics.migration_blocked_by.labels(
+                self._plan.database, blocking.gate
+            ).inc()
             raise Blocked(blocking, verdicts)
         self._judged()
 
@@ -150,9 +141,9 @@ class Execution:
             self._parts.journal.move(self.run_id, "approval_judged")
         self._parts.journal.move(self.run_id, "gates_passed")
 
-    def facts(self, *, backup_promised: bool) -> Facts:
+    def _facts(self, *, backup_promised: bool) -> Facts:
         """What the gates judge by, asked anew."""
-        return gather_facts(self._parts, self._prepared, backup_promised=backup_promised)
+        return gather_facts(self._parts, self._known, self._order, backup_promised=backup_promised)
 
     def _back_up(self) -> None:
         self._tell("backup", f"taking a full backup of {self._plan.database}")
@@ -242,6 +233,7 @@ class Execution:
         database = run.database
         self._parts.metrics.migration_runs.labels(database, outcome).inc()
         if run.state == "done":
+            self._parts.book.spend(database, self._plan_hash, run.id)
             now = self._parts.clock.now().timestamp()
             self._parts.metrics.migration_last_success.labels(database).set(now)
         log.info(
@@ -271,6 +263,8 @@ class Execution:
             "from_revision": self._plan.current,
             "to_revision": self._plan.target,
             "content_hash": self._plan.content_hash,
+            "plan_hash": self._plan_hash,
+            "emergency": self._order.emergency,
         }
 
     def _audit(self, action: str, detail: Mapping[str, Any]) -> str:
@@ -282,36 +276,6 @@ class Execution:
     def _refuse_if_stopping(self) -> None:
         if self._stopping.is_set():
             raise RunInterrupted("it was asked to stop")
-
-
-def _id_of(run: Run | None) -> str | None:
-    return run.id if run else None
-
-
-def gather_facts(
-    parts: Parts, prepared: Prepared, *, backup_promised: bool, active_run: str | None = None
-) -> Facts:
-    """What the gates judge by; what can't be had is unknown, never fine."""
-    database = prepared.plan.database
-    found = look_or_none(prepared.target)
-    try:
-        backup, backup_known = parts.backups.newest(database), True
-    except Exception as error:  # noqa: BLE001  whatever the catalog's trouble, the fact is unknown
-        log.warning("migration.backup_unknown", database=database, error=one_line(error))
-        backup, backup_known = None, False
-    return Facts(
-        database=database,
-        environment=parts.environment,
-        policy=prepared.policy,
-        now=parts.clock.now(),
-        plan=prepared.plan,
-        server=found.server if found else None,
-        live=parts.live.facts(database),
-        backup=backup,
-        backup_known=backup_known,
-        backup_promised=backup_promised,
-        active_run=active_run,
-    )
 
 
 def let_go(release: Callable[[], None], run: Run) -> None:

@@ -10,7 +10,10 @@ from typing import Any, Protocol
 
 from shippyard.config.base import Environment
 from shippyard.config.migration import Migration
+from shippyard.migration.approvals.model import Standing
+from shippyard.migration.hazards.model import Hazard
 from shippyard.migration.plan import Plan
+from shippyard.migration.rehearsal.report import Report
 
 Progress = Callable[[Mapping[str, Any]], None]
 
@@ -118,8 +121,9 @@ class ServerFacts:
 class Facts:
     """Everything the gates judge by.
 
-    `backup_promised`: a full backup will be taken before anything runs.
-    `backup_known`: False when the catalog could not be asked.
+    `backup_promised`: a full backup will be taken before anything runs. `backup_known`,
+    `rehearsal_known`: False when nobody could be asked. `fingerprint` names the schema as it is.
+    `goes_on`: this run goes on with one that was let through. What is None is not known.
     """
 
     database: str
@@ -133,3 +137,9 @@ class Facts:
     backup_known: bool
     backup_promised: bool
     active_run: str | None
+    hazards: tuple[Hazard, ...] | None = None
+    rehearsal: Report | None = None
+    rehearsal_known: bool = True
+    approvals: Standing | None = None
+    fingerprint: str | None = None
+    goes_on: bool = False

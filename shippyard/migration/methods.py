@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from shippyard.config.models import Role
 from shippyard.control.method import Call, Document, Method, MethodError
@@ -10,9 +10,9 @@ from shippyard.migration.execution import Blocked, Listener, RunFailed
 from shippyard.migration.filling import Backfills, FillingRefused
 from shippyard.migration.gates.verdict import Verdict
 from shippyard.migration.order import Order, Requester
-from shippyard.migration.plan import HEAD, Plan, PlanRefused, Revision
+from shippyard.migration.plan import HEAD, PlanRefused
 from shippyard.migration.planner import PlanFailed
-from shippyard.migration.service import Judged, Migrations, NotConfigured, PlanChanged
+from shippyard.migration.service import Migrations, NotConfigured, PlanChanged
 
 Room = TypeVar("Room")
 Answer = Callable[[Migrations, Call], Document]
@@ -60,7 +60,7 @@ def _said_in_codes() -> Iterator[None]:
     except (PlanRefused, NotConfigured, FillingRefused) as error:
         raise MethodError("usage", str(error)) from None
     except PlanChanged as error:
-        raise MethodError("blocked", str(error), {"content_hash": error.content_hash}) from None
+        raise MethodError("blocked", str(error), {"plan_hash": error.plan_hash}) from None
     except Blocked as error:
         verdicts = [verdict.document() for verdict in error.verdicts]
         raise MethodError("blocked", str(error), {"verdicts": verdicts}) from None
@@ -69,7 +69,8 @@ def _said_in_codes() -> Iterator[None]:
 
 
 def _plan(migrations: Migrations, call: Call) -> Document:
-    return judged_document(migrations.plan(_database(call), _text(call, "revision") or HEAD))
+    revision = _text(call, "revision") or HEAD
+    return migrations.plan(_database(call), revision, order=_order(call)).document()
 
 
 def _run(migrations: Migrations, call: Call) -> Document:
@@ -78,7 +79,7 @@ def _run(migrations: Migrations, call: Call) -> Document:
         database,
         _text(call, "revision") or HEAD,
         order=_order(call),
-        content_hash=_text(call, "content_hash"),
+        plan_hash=_text(call, "plan_hash"),
         listener=_listener(call),
     )
     if run is None:
@@ -96,7 +97,8 @@ def _resume(migrations: Migrations, call: Call) -> Document:
 
 
 def _order(call: Call) -> Order:
-    return Order(Requester(call.peer.uid, call.peer.user))
+    emergency = call.params.get("emergency") is True
+    return Order(Requester(call.peer.uid, call.peer.user), emergency)
 
 
 def _listener(call: Call) -> Listener:
@@ -138,33 +140,6 @@ def _end_filling(backfills: Backfills, call: Call) -> Document:
     database, name = _database(call), _needed(call, "name")
     backfills.end(database, name)
     return {"database": database, "name": name, "message": f"{name} stops after its batch"}
-
-
-def judged_document(judged: Judged) -> dict[str, Any]:
-    """A plan and its verdicts in JSON."""
-    plan = judged.plan
-    return {
-        "database": plan.database,
-        "current": plan.current,
-        "target": plan.target,
-        "revisions": [_revision_document(plan, revision) for revision in plan.revisions],
-        "content_hash": plan.content_hash,
-        "hazards": [hazard.document() for hazard in judged.hazards],
-        "verdicts": [verdict.document() for verdict in judged.verdicts],
-        "blocked": judged.blocking is not None,
-    }
-
-
-def _revision_document(plan: Plan, revision: Revision) -> dict[str, Any]:
-    rendered = plan.rendered[revision.revision]
-    return {
-        "revision": revision.revision,
-        "file": revision.file,
-        "doc": revision.doc,
-        "reversible": revision.reversible,
-        "sql": rendered.sql,
-        "unrendered": rendered.unrendered,
-    }
 
 
 def _database(call: Call) -> str:

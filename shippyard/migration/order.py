@@ -24,3 +24,7 @@ class Order:
     emergency: bool = False
     way: Way = "up"
     of_run: Run | None = None
+
+
+NOBODY = Requester(65534, "nobody")
+"""Who asks when nobody in particular does: no approval of theirs counts."""

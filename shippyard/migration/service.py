@@ -3,44 +3,37 @@
 Reads like the sentence: plan it, see that it is still the plan that was meant, carry it out.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from shippyard.config.base import Environment
 from shippyard.config.migration import Migration
-from shippyard.host.clock import Clock
-from shippyard.host.process import Processes
+from shippyard.migration.approvals.book import Subject
+from shippyard.migration.approvals.methods import Described
 from shippyard.migration.audit import Audit
 from shippyard.migration.execution import (
-    BatchSeen,
     Blocked,
     Execution,
     Listener,
-    Parts,
-    gather_facts,
     let_go,
 )
-from shippyard.migration.facts import Backups, Live
-from shippyard.migration.gates import ask_all, first_blocking
+from shippyard.migration.gates import ask_all
 from shippyard.migration.gates.verdict import Verdict
-from shippyard.migration.hazards import Hazard, find_hazards
-from shippyard.migration.journal import Journal, Run
-from shippyard.migration.launch_socket import launcher_of
-from shippyard.migration.order import Order
-from shippyard.migration.plan import HEAD, Plan
+from shippyard.migration.journal import Run
+from shippyard.migration.judged import Judged
+from shippyard.migration.known import Known, what_is_known
+from shippyard.migration.order import NOBODY, Order
+from shippyard.migration.parts import Parts, blocking_for, gather_facts
+from shippyard.migration.plan import HEAD, PlanRefused
 from shippyard.migration.planner import Look, Planner, Prepared, look_or_none
 from shippyard.migration.resuming import Rest, run_to_go_on_with
 from shippyard.migration.states import BEFORE_STARTED, ENDS
-from shippyard.migration.supervise import Supervisor
 from shippyard.migration.underway import Active, Busy, UnderWay
 from shippyard.postgres.target import Target
-from shippyard.state.database import State
-from shippyard.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
@@ -58,17 +51,7 @@ class PlanChanged(Exception):
         super().__init__(
             f"the plan changed: it is {found[:12]} now, not {meant[:12]}; look at it again"
         )
-        self.content_hash = found
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A plan with what the gates say of it now; `blocking` is None when it may run."""
-
-    plan: Plan
-    hazards: tuple[Hazard, ...]
-    verdicts: tuple[Verdict, ...]
-    blocking: Verdict | None
+        self.plan_hash = found
 
 
 class Migrations:
@@ -80,41 +63,15 @@ class Migrations:
     def __init__(
         self,
         config: Migration | None,
-        environment: Environment,
         targets: Mapping[str, Target | None],
         plans_dir: Path,
-        *,
-        processes: Processes,
-        state: State,
-        metrics: Metrics,
-        clock: Clock,
-        backups: Backups,
-        live: Live,
-        batch_seen: BatchSeen = lambda *_: None,
-        remember: Callable[[], None] = lambda: None,
+        parts: Parts,
     ) -> None:
-        """`batch_seen` is told of each progress of a backfill that a run does itself.
-
-        `remember` is called when a run has ended and is written down.
-        """
         self._config = config
         self._targets = targets
-        runner_socket = config.runner_socket if config else None
-        self._supervisor = Supervisor(processes, launcher_of(runner_socket, processes))
-        self._planner = Planner(plans_dir, self._supervisor)
-        self._under_way = UnderWay(clock)
-        self._parts = Parts(
-            environment=environment,
-            journal=Journal(state, clock),
-            audit=Audit(state, clock),
-            supervisor=self._supervisor,
-            metrics=metrics,
-            clock=clock,
-            backups=backups,
-            live=live,
-            batch_seen=batch_seen,
-            remember=remember,
-        )
+        self._planner = Planner(plans_dir, parts.supervisor)
+        self._under_way = UnderWay(parts.clock)
+        self._parts = parts
 
     @property
     def audit(self) -> Audit:
@@ -134,30 +91,39 @@ class Migrations:
     def stop(self) -> None:
         """Make running revisions roll back; returns within about three seconds. Safe twice."""
         self._under_way.stop_all()
-        self._supervisor.interrupt()
+        self._parts.supervisor.interrupt()
         self._under_way.wait_idle(STOP_WAIT_S)
 
-    def plan(self, database: str, revision: str = HEAD) -> Judged:
-        """What would run, and what the gates say now.
+    def plan(self, database: str, revision: str = HEAD, *, order: Order) -> Judged:
+        """What would run, and what the gates say now to whoever asks.
 
         Raises:
             NotConfigured, PlanRefused, PlanFailed: one line each.
         """
-        prepared = self._prepare(database, revision)
+        known = self._known(self._prepare(database, revision))
         active = self._under_way.of(database)
         facts = gather_facts(
             self._parts,
-            prepared,
-            backup_promised=prepared.policy.backup_before,
+            known,
+            order,
+            backup_promised=known.prepared.policy.backup_before,
             active_run=active.run_id if active else None,
         )
         verdicts = ask_all(facts)
-        return Judged(
-            prepared.plan,
-            find_hazards(prepared.plan, prepared.tree.files),
-            verdicts,
-            first_blocking(verdicts, prepared.policy),
-        )
+        return Judged(known, facts.approvals, verdicts, blocking_for(facts, verdicts, order))
+
+    def described(self, database: str, revision: str) -> Described:
+        """A plan for whoever is to agree to it.
+
+        Raises:
+            NotConfigured, PlanRefused, PlanFailed: one line each.
+        """
+        judged = self.plan(database, revision, order=Order(NOBODY))
+        plan = judged.known.prepared.plan
+        if not plan.revisions:
+            raise PlanRefused(f"{database} is at {plan.target}: there is nothing to run")
+        subject = Subject(database, judged.known.plan_hash, plan.content_hash)
+        return Described(subject, judged.known.prepared.policy, judged.document())
 
     def run(
         self,
@@ -165,12 +131,12 @@ class Migrations:
         revision: str = HEAD,
         *,
         order: Order,
-        content_hash: str | None = None,
+        plan_hash: str | None = None,
         listener: Listener | None = None,
     ) -> Run | None:
         """Bring a database to `revision`; None when it is there already.
 
-        With `content_hash` only the plan of that hash is run.
+        With `plan_hash` only the plan of that hash is run.
 
         Raises:
             NotConfigured, PlanRefused, PlanFailed: nothing was started.
@@ -181,10 +147,11 @@ class Migrations:
             heard = _heard_by(active, listener or Listener())
             heard.progress({"phase": "plan", "message": f"planning {database} to {revision}"})
             prepared = self._prepare(database, revision, for_run=True)
-            _refuse_changed(prepared.plan, content_hash)
+            known = self._known(prepared)
+            _refuse_changed(known, plan_hash)
             if not prepared.plan.revisions:
                 return None
-            return self._carry_out(prepared, order, active, heard)
+            return self._carry_out(known, order, active, heard)
 
     def rest(self, run_id: str | None = None) -> Rest:
         """What is left of a run that did not get to its end; of the newest when none is named.
@@ -207,8 +174,8 @@ class Migrations:
         with self._claimed(run.database) as active:
             heard = _heard_by(active, listener or Listener())
             heard.progress({"phase": "plan", "message": f"planning the rest of {run.id}"})
-            prepared = self._prepare_again(run, for_run=True)
-            return self._carry_out(prepared, replace(order, of_run=run), active, heard)
+            known = self._known(self._prepare_again(run, for_run=True))
+            return self._carry_out(known, replace(order, of_run=run), active, heard)
 
     def cancel(self, database: str, by: str) -> str:
         """Stop a database's run; gives its id.
@@ -220,7 +187,7 @@ class Migrations:
         if active is None:
             raise NotConfigured(f"no migration of {database} is under way")
         self._parts.audit.record(by, "run.cancelled", active.run_id, {"database": database})
-        self._supervisor.interrupt(active.run_id)
+        self._parts.supervisor.interrupt(active.run_id)
         return active.run_id
 
     def under_way(self, database: str | None = None) -> list[dict[str, Any]]:
@@ -265,6 +232,9 @@ class Migrations:
         policy, target = self._configured(run.database)
         return self._planner.prepare_again(run.database, target, policy, run, for_run=for_run)
 
+    def _known(self, prepared: Prepared) -> Known:
+        return what_is_known(prepared, self._parts.rehearsals)
+
     def _configured(self, database: str) -> tuple[Migration, Target]:
         if database not in self._targets:
             known = ", ".join(sorted(self._targets))
@@ -292,14 +262,14 @@ class Migrations:
 
     def _carry_out(
         self,
-        prepared: Prepared,
+        known: Known,
         order: Order,
         active: Active,
         heard: Listener,
     ) -> Run:
-        execution = Execution(self._parts, prepared, order, heard, active.asked_to_stop)
+        execution = Execution(self._parts, known, order, heard, active.asked_to_stop)
         active.run_id = execution.run_id
-        running = self._parts.metrics.migration_running.labels(prepared.plan.database)
+        running = self._parts.metrics.migration_running.labels(active.database)
         running.set(1)
         try:
             return execution.carry_out()
@@ -345,6 +315,6 @@ def _heard_by(active: Active, listener: Listener) -> Listener:
     return Listener(progress, listener.on_verdict)
 
 
-def _refuse_changed(plan: Plan, meant: str | None) -> None:
-    if meant is not None and meant != plan.content_hash:
-        raise PlanChanged(meant, plan.content_hash)
+def _refuse_changed(known: Known, meant: str | None) -> None:
+    if meant is not None and meant != known.plan_hash:
+        raise PlanChanged(meant, known.plan_hash)

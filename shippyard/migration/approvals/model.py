@@ -76,11 +76,13 @@ def standing(
 
 
 def _counted(about: Iterable[Approval], runner_uid: int, now: datetime) -> Iterator[Approval]:
-    """The yeses that count, oldest first: of others than who asked, and who runs it."""
+    """The yeses that count, oldest first: since the last no, of others than who asked or runs."""
     about = sorted(about, key=lambda each: each.id)
+    voided = max((each.id for each in about if each.kind == "reject"), default=0)
     own = {runner_uid, *(each.uid for each in about if each.kind == "request")} | NOBODYS_UIDS
     for each in about:
-        if each.kind in ("approve", "emergency") and each.uid not in own and now < each.expires_at:
+        holds = each.id > voided and now < each.expires_at
+        if each.kind in ("approve", "emergency") and each.uid not in own and holds:
             yield each
 
 

@@ -3,17 +3,20 @@
 Each is a pure function of `Facts`. `unknown` is an answer; whether it blocks is policy.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from shippyard.config.migration import Migration
 from shippyard.migration.facts import Facts
 from shippyard.migration.gates.another_run import another_run
+from shippyard.migration.gates.approvals import approvals
 from shippyard.migration.gates.backup import backup
 from shippyard.migration.gates.blockers import blockers
 from shippyard.migration.gates.connections import connections
+from shippyard.migration.gates.hazards import hazards
 from shippyard.migration.gates.heads import heads
 from shippyard.migration.gates.invalid_indexes import invalid_indexes
 from shippyard.migration.gates.naming import naming
+from shippyard.migration.gates.rehearsal import rehearsal
 from shippyard.migration.gates.replication_lag import replication_lag
 from shippyard.migration.gates.reversible import reversible
 from shippyard.migration.gates.server import server
@@ -24,6 +27,9 @@ GATES: tuple[Callable[[Facts], Verdict], ...] = (
     heads,
     naming,
     reversible,
+    hazards,
+    rehearsal,
+    approvals,
     server,
     invalid_indexes,
     blockers,
@@ -38,11 +44,33 @@ def ask_all(facts: Facts) -> tuple[Verdict, ...]:
     return tuple(gate(facts) for gate in GATES)
 
 
-def first_blocking(verdicts: Sequence[Verdict], policy: Migration) -> Verdict | None:
-    """The first verdict that forbids a run under this policy, or None when it may go on."""
-    return next((v for v in verdicts if judge(v, policy)), None)
+def first_blocking(
+    verdicts: Sequence[Verdict],
+    policy: Migration,
+    overrides: Collection[str] = (),
+    *,
+    emergency: bool = False,
+) -> Verdict | None:
+    """The first verdict that forbids a run under this policy, or None when it may go on.
+
+    `overrides` are gates that an approver lets pass; `emergency` says that two people want it.
+    """
+    return next(
+        (
+            each
+            for each in verdicts
+            if judge(each, policy) and not _is_let_pass(each, overrides, emergency=emergency)
+        ),
+        None,
+    )
 
 
 def judge(verdict: Verdict, policy: Migration) -> bool:
     """True when this verdict blocks."""
     return verdict.verdict == "block" or (verdict.verdict == "unknown" and policy.unknown_blocks)
+
+
+def _is_let_pass(verdict: Verdict, overrides: Collection[str], *, emergency: bool) -> bool:
+    if verdict.override == "approver" and verdict.gate in overrides:
+        return True
+    return emergency and verdict.override != "nobody"

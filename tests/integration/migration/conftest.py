@@ -13,9 +13,15 @@ import pytest
 from shippyard.config.migration import Migration
 from shippyard.host.clock import SystemClock
 from shippyard.host.process import Processes
+from shippyard.migration.approvals.book import Book
+from shippyard.migration.audit import Audit
 from shippyard.migration.execution import Listener
 from shippyard.migration.filling import Backfills
+from shippyard.migration.journal import Journal
+from shippyard.migration.launch_socket import launcher_of
 from shippyard.migration.order import Order, Requester
+from shippyard.migration.parts import Parts
+from shippyard.migration.rehearsal.store import RehearsalStore
 from shippyard.migration.service import Migrations
 from shippyard.migration.spec import RenderSpec
 from shippyard.migration.supervise import Supervisor
@@ -265,21 +271,29 @@ def bench(
     target = replace(fresh_database, password="correct-horse")
     backfills = Backfills({"shippyar": target}, processes, metrics, SystemClock())
 
-    def build(**changes: Any) -> Migrations:
-        parts: dict[str, Any] = {
-            "config": policy,
-            "environment": "testing",
-            "targets": {"shippyar": target},
-            "plans_dir": tmp_path / "plans",
-            "processes": processes,
-            "state": state,
-            "metrics": metrics,
-            "clock": SystemClock(),
-            "backups": backups,
-            "live": live,
-            "batch_seen": backfills.seen,
-        }
-        return Migrations(**{**parts, **changes})
+    clock = SystemClock()
+    audit = Audit(state, clock)
+    parts = Parts(
+        environment="testing",
+        journal=Journal(state, clock),
+        audit=audit,
+        book=Book(state, clock, audit),
+        rehearsals=RehearsalStore(state),
+        supervisor=Supervisor(processes),
+        metrics=metrics,
+        clock=clock,
+        backups=backups,
+        live=live,
+        tell=lambda _: None,
+        batch_seen=backfills.seen,
+        remember=lambda: None,
+    )
+
+    def build(config: Any = policy, targets: Any = None, **changes: Any) -> Migrations:
+        known = {"shippyar": target} if targets is None else targets
+        launcher = launcher_of(config.runner_socket if config else None, processes)
+        fresh = replace(parts, **{"supervisor": Supervisor(processes, launcher), **changes})
+        return Migrations(config, known, tmp_path / "plans", fresh)
 
     migrations = build()
     return Bench(

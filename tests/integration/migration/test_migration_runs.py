@@ -40,7 +40,7 @@ def wait_for_event(bench: Any, eventually: Any, message: str) -> None:
 def test_a_plan_says_what_would_run_and_changes_nothing(bench: Any) -> None:
     bench.tree.add(TABLE)
     bench.tree.add(COLUMN, "pass")
-    judged = bench.migrations.plan("shippyar")
+    judged = bench.migrations.plan("shippyar", order=bench.ana)
     assert judged.plan.current is None
     assert judged.plan.target == "002"
     assert [r.revision for r in judged.plan.revisions] == ["001", "002"]
@@ -50,7 +50,10 @@ def test_a_plan_says_what_would_run_and_changes_nothing(bench: Any) -> None:
     assert "CREATE TABLE parcels" not in judged.plan.rendered["002"].sql
     assert judged.blocking is None
     assert bench.version() is None
-    assert judged.plan.content_hash == bench.migrations.plan("shippyar").plan.content_hash
+    assert (
+        judged.plan.content_hash
+        == bench.migrations.plan("shippyar", order=bench.ana).plan.content_hash
+    )
 
 
 def test_a_run_takes_the_backup_applies_and_records(bench: Any) -> None:
@@ -173,13 +176,13 @@ def test_a_revision_may_print_exit_or_raise_oddly(bench: Any) -> None:
 
 def test_a_changed_plan_is_refused_by_its_hash(bench: Any) -> None:
     path = bench.tree.add(TABLE)
-    meant = bench.migrations.plan("shippyar").plan.content_hash
+    meant = bench.migrations.plan("shippyar", order=bench.ana).known.plan_hash
     path.write_text(path.read_text() + "# harmless?\n")
     with pytest.raises(PlanChanged, match="the plan changed"):
-        bench.run(content_hash=meant)
+        bench.run(plan_hash=meant)
     assert bench.version() is None
-    now = bench.migrations.plan("shippyar").plan.content_hash
-    assert bench.run(content_hash=now).state == "done"
+    now = bench.migrations.plan("shippyar", order=bench.ana).known.plan_hash
+    assert bench.run(plan_hash=now).state == "done"
 
 
 def test_a_copy_changed_between_plan_and_run_is_not_run(bench: Any, tmp_path: Path) -> None:
@@ -210,11 +213,11 @@ def test_plans_made_during_a_run_leave_its_copy_alone(
         os.utime(copy, (0, 0))
         for number in range(5):
             path.write_text(f"{whole}# {number}\n")
-            bench.migrations.plan("shippyar")
+            bench.migrations.plan("shippyar", order=bench.ana)
 
     bench.backups.during = many_plans
     assert bench.run().state == "done"
-    bench.migrations.plan("shippyar")
+    bench.migrations.plan("shippyar", order=bench.ana)
     assert len(list((tmp_path / "plans").iterdir())) == 3
 
 
@@ -222,7 +225,7 @@ def test_unknown_prefix_and_relative_revisions_are_refused(bench: Any) -> None:
     bench.tree.add(TABLE)
     for wanted in ("0", "00", "-1", "+1", "0O1", "base", "heads"):
         with pytest.raises(PlanRefused, match=r"unknown revision .* did you mean '001'\?"):
-            bench.migrations.plan("shippyar", wanted)
+            bench.migrations.plan("shippyar", wanted, order=bench.ana)
         with pytest.raises(PlanRefused):
             bench.run(wanted)
     assert bench.version() is None
@@ -239,10 +242,10 @@ def test_going_down_is_refused(bench: Any) -> None:
 def test_a_database_from_another_tree_is_refused(bench: Any) -> None:
     bench.begin_with_parcels("UPDATE alembic_version SET version_num = 'abc'")
     with pytest.raises(PlanRefused, match="'abc', which the tree does not have"):
-        bench.migrations.plan("shippyar")
+        bench.migrations.plan("shippyar", order=bench.ana)
     bench.execute("INSERT INTO alembic_version VALUES ('def')")
     with pytest.raises(PlanRefused, match=r"several rows \(abc, def\)"):
-        bench.migrations.plan("shippyar")
+        bench.migrations.plan("shippyar", order=bench.ana)
 
 
 def test_an_index_is_built_concurrently_without_a_deadlock(bench: Any, eventually: Any) -> None:
@@ -334,7 +337,7 @@ def test_two_runs_at_once_one_is_refused_within_a_second(bench: Any, eventually:
     with pytest.raises(Blocked, match=r"gate another_run: run .* is under way"):
         bench.run()
     assert time.monotonic() - started < 1.0
-    judged = bench.migrations.plan("shippyar")
+    judged = bench.migrations.plan("shippyar", order=bench.ana)
     assert judged.blocking is not None
     assert judged.blocking.gate == "another_run"
     assert bench.migrations.close_if_idle() == ["shippyar"]
@@ -451,7 +454,7 @@ def test_a_data_migration_is_planned_without_its_sql(bench: Any) -> None:
         "    for row in bind.execute(sa.text('SELECT id FROM parcels')).all():\n"
         "        bind.execute(sa.text('UPDATE parcels SET weight = :i'), {'i': row.id})"
     )
-    judged = bench.migrations.plan("shippyar")
+    judged = bench.migrations.plan("shippyar", order=bench.ana)
     assert judged.plan.rendered["002"].sql == ""
     assert judged.plan.rendered["002"].unrendered
     assert bench.run().state == "done"
@@ -532,14 +535,14 @@ def test_a_failed_backup_fails_the_run(bench: Any) -> None:
 def test_what_is_not_configured_is_said_in_one_line(bench: Any) -> None:
     bench.tree.add(TABLE)
     with pytest.raises(NotConfigured, match="add \\[migration\\] with alembic_ini"):
-        bench.build(config=None).plan("shippyar")
+        bench.build(config=None).plan("shippyar", order=bench.ana)
     with pytest.raises(NotConfigured, match="shippyar has no migrator login"):
-        bench.build(targets={"shippyar": None}).plan("shippyar")
+        bench.build(targets={"shippyar": None}).plan("shippyar", order=bench.ana)
     with pytest.raises(NotConfigured, match=r"no database called 'shippyarr'.*known: shippyar"):
-        bench.migrations.plan("shippyarr")
+        bench.migrations.plan("shippyarr", order=bench.ana)
     nowhere = bench.migrations._config.model_copy(update={"alembic_ini": Path("/nowhere/a.ini")})
     with pytest.raises(PlanFailed, match=r"no alembic.ini at /nowhere/a.ini"):
-        bench.build(config=nowhere).plan("shippyar")
+        bench.build(config=nowhere).plan("shippyar", order=bench.ana)
 
 
 def test_an_unreachable_server_is_one_line_without_the_password(bench: Any, tmp_path: Path) -> None:
@@ -548,7 +551,7 @@ def test_an_unreachable_server_is_one_line_without_the_password(bench: Any, tmp_
     bench.tree.add(TABLE)
     gone = replace(bench.target, host=str(tmp_path), password="correct-horse")
     with pytest.raises(PlanFailed) as failed:
-        bench.build(targets={"shippyar": gone}).plan("shippyar")
+        bench.build(targets={"shippyar": gone}).plan("shippyar", order=bench.ana)
     assert "\n" not in str(failed.value)
     assert "correct-horse" not in str(failed.value)
 

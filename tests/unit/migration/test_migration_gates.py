@@ -8,11 +8,14 @@ from typing import Any
 import pytest
 
 from shippyard.config.migration import Migration
+from shippyard.migration.approvals.model import Standing
 from shippyard.migration.facts import Facts, ServerFacts
 from shippyard.migration.gates import GATES, ask_all, first_blocking
 from shippyard.migration.gates.verdict import Verdict
+from shippyard.migration.hazards.model import Hazard
 from shippyard.migration.naming import right_name
 from shippyard.migration.plan import Plan, Rendered, Revision
+from shippyard.migration.rehearsal.report import Passage, Recorded, Report
 from tests.conftest import FakeClock
 
 POLICY = Migration(alembic_ini=Path("alembic.ini"))
@@ -60,7 +63,38 @@ FACTS = Facts(
     backup_known=True,
     backup_promised=False,
     active_run=None,
+    hazards=(),
+    fingerprint="f1",
 )
+RISKY = Hazard("H32", "warn", "002", "versions/002_a.py", 7, "up", "ALTER …", "why", "instead")
+HARMFUL = replace(RISKY, id="H30", level="block")
+UP = Passage("up", Recorded())
+REHEARSED = Report(
+    id="r1",
+    database="shippyar",
+    content_hash="c",
+    from_revision="001",
+    to_revision="002",
+    fingerprint="f1",
+    system_identifier="1",
+    backup_id="b1",
+    tools="17",
+    started_at=NOW - timedelta(hours=2),
+    finished_at=NOW - timedelta(hours=1),
+    outcome="passed",
+    error=None,
+    passages=(UP, replace(UP, way="down"), replace(UP, way="again")),
+    schema_differences=(),
+    losses=(),
+    slower=(),
+    revision_elapsed_s={},
+    size_bytes=1,
+    differs=(),
+    phases={},
+)
+ASKS_FOR_ALL = POLICY.model_copy(update={"rehearsal": True, "approvals": 1})
+NOBODY_YET = Standing(False, 1, (), frozenset(), emergency=False, rejected_by=None)
+AGREED = replace(NOBODY_YET, granted=True, missing=0, by=("ben",))
 
 
 def verdict_of(gate: str, **changes: Any) -> Verdict:
@@ -84,10 +118,71 @@ UNRELATED = ServerFacts(in_recovery=False, invalid_indexes=('public."Other"',))
 OLD = Backup(NOW - timedelta(hours=27))
 
 
+def asked(**changes: Any) -> dict[str, Any]:
+    """Facts where policy asks for a rehearsal and an approval."""
+    return {"policy": ASKS_FOR_ALL, **changes}
+
+
+def rehearsed(**changes: Any) -> dict[str, Any]:
+    return asked(rehearsal=replace(REHEARSED, **changes))
+
+
 @pytest.mark.parametrize(
     ("gate", "changes", "answer", "said"),
     [
         ("another_run", {"active_run": "r1"}, "block", "run r1 is under way"),
+        ("hazards", {"hazards": None}, "unknown", "not looked over"),
+        ("hazards", {"hazards": (RISKY,)}, "warn", "H32 at versions/002_a.py:7"),
+        ("hazards", {"hazards": (RISKY, HARMFUL)}, "block", "H30 at versions/002_a.py:7; write it"),
+        (
+            "hazards",
+            {"hazards": (HARMFUL,), "environment": "development"},
+            "warn",
+            "H30 at versions/002_a.py:7",
+        ),
+        (
+            "hazards",
+            {"hazards": (replace(HARMFUL, suppressed="nobody reads it"),)},
+            "pass",
+            "1 allowed by their authors",
+        ),
+        ("rehearsal", asked(), "block", "shippyard ctl migrate rehearse 002"),
+        ("rehearsal", {"rehearsal_known": False}, "unknown", "can't be read"),
+        ("rehearsal", rehearsed(), "pass", "up, down and up again on backup b1"),
+        (
+            "rehearsal",
+            rehearsed(outcome="failed", error="it broke"),
+            "block",
+            "r1 failed: it broke",
+        ),
+        ("rehearsal", rehearsed(fingerprint="f2"), "block", "another one than was rehearsed"),
+        ("rehearsal", {**rehearsed(fingerprint="f2"), "goes_on": True}, "pass", "r1"),
+        ("rehearsal", {**rehearsed(), "fingerprint": None}, "unknown", "can't be read now"),
+        ("rehearsal", rehearsed(finished_at=NOW - timedelta(hours=49)), "block", "49 h old"),
+        (
+            "rehearsal",
+            rehearsed(losses=("users.nick: 3 values",)),
+            "warn",
+            "not proven: users",
+        ),
+        ("rehearsal", rehearsed(slower=("SELECT 1",)), "warn", "slower afterwards: SELECT 1"),
+        ("rehearsal", {"rehearsal": replace(REHEARSED, outcome="blocked")}, "warn", "r1 blocked"),
+        ("approvals", {}, "pass", "none is asked for"),
+        ("approvals", asked(), "unknown", "can't be read"),
+        ("approvals", asked(approvals=NOBODY_YET), "block", "ctl migrate request 002"),
+        (
+            "approvals",
+            asked(approvals=replace(NOBODY_YET, requested_by="ana")),
+            "block",
+            "1 of 1 missing; asked for by ana",
+        ),
+        (
+            "approvals",
+            asked(approvals=replace(AGREED, rejected_by="cleo")),
+            "block",
+            "cleo said no",
+        ),
+        ("approvals", asked(approvals=AGREED), "pass", "by ben"),
         ("heads", {"plan": replace(PLAN, heads=("002", "x"))}, "block", "several heads (002, x)"),
         ("naming", {"plan": plan_with(file="versions/2.py")}, "block", "002_add_parcels.py"),
         ("naming", {"plan": plan_with(file="versions/002_Add.py")}, "block", "002_add_parcels.py"),
@@ -149,3 +244,18 @@ def test_unknown_blocks_when_policy_says_so() -> None:
 )
 def test_the_right_name_is_said(doc: str, name: str) -> None:
     assert right_name("002", doc) == name
+
+
+def blocking(over: frozenset[str] = frozenset(), *, emergency: bool = False, **changes: Any) -> Any:
+    facts = replace(FACTS, **changes)
+    return first_blocking(ask_all(facts), facts.policy, over, emergency=emergency)
+
+
+def test_an_approver_may_override_some_gates_and_an_emergency_more_of_them() -> None:
+    harmful: dict[str, Any] = {"hazards": (HARMFUL,)}
+    assert blocking(**harmful).gate == "hazards"
+    assert blocking(frozenset({"hazards"}), **harmful) is None
+    assert blocking(frozenset({"rehearsal"}), **asked(approvals=AGREED)).gate == "rehearsal"
+    assert blocking(emergency=True, **asked(approvals=NOBODY_YET)) is None
+    busy = replace(Live(), blocked_sessions=1)
+    assert blocking(frozenset({"blockers"}), emergency=True, live=busy).gate == "blockers"

@@ -21,10 +21,11 @@ def draw_plan(plan: Document, *, sql: bool = False) -> None:
         for revision in plan["revisions"]:
             _draw_revision(revision, sql=sql)
         _draw_hazards(plan["hazards"])
-        _draw_rehearsal(plan.get("rehearsal"))
+        _draw_rehearsal(plan["rehearsal"])
     draw_verdicts(plan["verdicts"])
     if plan["revisions"]:
-        click.echo(f"content {plan['content_hash'][:HASH_CHARS]}")
+        short = plan["plan_hash"][:HASH_CHARS]
+        click.echo(f"plan {short}, content {plan['content_hash'][:HASH_CHARS]}")
 
 
 def draw_verdicts(verdicts: Iterable[Document]) -> None:

@@ -3,6 +3,7 @@
 import click
 
 from shippyard.cli.ctl.asking import Asking, asks
+from shippyard.cli.ctl.migrate.approval import approvals, approve, reject, request
 from shippyard.cli.ctl.migrate.back import resume
 from shippyard.cli.ctl.migrate.backfill import backfill
 from shippyard.cli.ctl.migrate.past import history, show
@@ -40,5 +41,11 @@ def migrate(_: Asking) -> None:
     """
 
 
-for command in (run_plan, show_plan, status, cancel, resume, history, show, backfill):
+COMMANDS = (
+    *(show_plan, request, approve, reject, approvals),
+    *(run_plan, status, cancel, resume, backfill),
+    *(history, show),
+)
+
+for command in COMMANDS:
     migrate.add_command(command)

@@ -12,16 +12,27 @@ from shippyard.cli.exits import EXIT_CODES_HELP, ExitCode, Problem
 @click.argument("revision", default="head")
 @database_option
 @yes_option
+@click.option(
+    "--emergency",
+    is_flag=True,
+    help="Past gates that two people may pass; needs another person's emergency yes.",
+)
 @asks
-def run_plan(asking: Asking, revision: str, database: str | None, *, yes: bool) -> None:
+def run_plan(
+    asking: Asking, revision: str, database: str | None, *, yes: bool, emergency: bool
+) -> None:
     """Plan, gate, back up, run and check. Ctrl-C detaches; the run goes on.
+
+    An emergency needs two people and tells on-call: the other one first says
+    `shippyard ctl migrate approve PLAN --emergency --reason "..."`. Everything that protects
+    the application while it runs stays on.
 
     \b
     Example:
       shippyard ctl migrate run head --yes
     """
     name = the_database(asking, database)
-    params = {"database": name, "revision": revision}
+    params = {"database": name, "revision": revision, "emergency": emergency}
     plan = asking.ask("migrate.plan", params)
     if plan["blocked"] or not plan["revisions"] or not asking.as_json:
         asking.show(plan, draw_plan)
@@ -30,7 +41,7 @@ def run_plan(asking: Asking, revision: str, database: str | None, *, yes: bool) 
     if plan["blocked"]:
         raise Problem(first_block(plan["verdicts"]), ExitCode.BLOCKED)
     confirm(f"Run {len(plan['revisions'])} revision(s) on {name}?", yes=yes)
-    run(asking, "migrate.run", {**params, "content_hash": plan["content_hash"]})
+    run(asking, "migrate.run", {**params, "plan_hash": plan["plan_hash"]})
 
 
 def run(asking: Asking, method: str, params: dict[str, object]) -> None:
