@@ -1,7 +1,6 @@
 """Owns the configuration of migrations: where the tree is, and the policy under which it may run.
 
-What is not set depends on the environment: production asks for a rehearsal and an approval, staging
-for a rehearsal, the others for neither.
+What is not set depends on the environment: production asks for an approval.
 """
 
 from collections.abc import Mapping
@@ -13,8 +12,7 @@ from pydantic import Field
 from shippyard.config.base import Environment, Model
 
 BY_ENVIRONMENT: Mapping[Environment, Mapping[str, Any]] = {
-    "production": {"rehearsal": True, "approvals": 1, "watch_s": 60.0},
-    "staging": {"rehearsal": True},
+    "production": {"approvals": 1},
 }
 """What holds in an environment where the file does not say otherwise."""
 
