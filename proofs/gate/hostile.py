@@ -97,7 +97,7 @@ def _managed(attack: Mapping[str, Any]) -> tuple[int, list[str]]:
 
 def _of_the_victim(attack: Mapping[str, Any]) -> list[str]:
     """Another run beside it goes on undisturbed."""
-    if attack["victim"] == 0:
+    if attack.get("victim", 0) == 0:
         return []
     return [f"the run beside it did not end well: {last_line(attack['victim_said'])}"]
 
