@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from shippyard.migration.journal import Journal, Run
+from shippyard.migration.leftovers import Sweep, built_by, look_for, sweep_of
 from shippyard.migration.plan import PlanRefused
-from shippyard.migration.planner import Prepared
+from shippyard.migration.planner import PlanFailed, Prepared
+from shippyard.postgres.session import QueryFailed, Unreachable
 
 CAN_GO_ON = frozenset({"interrupted", "failed"})
 
@@ -26,8 +28,7 @@ class Rest:
     @property
     def left(self) -> tuple[str, ...]:
         """What the run left half done, one line each."""
-        invalid = self.prepared.seen.server.invalid_indexes
-        return tuple(f"{name} is INVALID; it is dropped and built again" for name in invalid)
+        return leftovers_of(self.prepared).said
 
     def document(self) -> dict[str, Any]:
         """For JSON."""
@@ -39,6 +40,20 @@ class Rest:
             "left": list(self.left),
             "revisions": list(self.revisions),
         }
+
+
+def leftovers_of(prepared: Prepared) -> Sweep:
+    """What an interrupted build left, and what becomes of it.
+
+    Raises:
+        PlanFailed: the server did not say.
+    """
+    rest = [step.revision for step in prepared.rest]
+    built = built_by(prepared.plan, rest, prepared.tree.files)
+    try:
+        return sweep_of(look_for(prepared.target, built), built)
+    except (Unreachable, QueryFailed) as error:
+        raise PlanFailed(str(error)) from None
 
 
 def run_to_go_on_with(journal: Journal, run_id: str | None) -> Run:

@@ -26,13 +26,16 @@ from shippyard.migration.gates.verdict import Verdict
 from shippyard.migration.journal import Run
 from shippyard.migration.judged import Judged
 from shippyard.migration.known import Known, what_is_known
+from shippyard.migration.leftovers import sweep
 from shippyard.migration.order import NOBODY, Order
 from shippyard.migration.parts import Parts, blocking_for, gather_facts
 from shippyard.migration.plan import HEAD, PlanRefused
-from shippyard.migration.planner import Look, Planner, Prepared, look_or_none
-from shippyard.migration.resuming import Rest, run_to_go_on_with
+from shippyard.migration.planner import PlanFailed, Planner, Prepared
+from shippyard.migration.recovery import Found, recover
+from shippyard.migration.resuming import Rest, leftovers_of, run_to_go_on_with
 from shippyard.migration.states import BEFORE_STARTED, ENDS
 from shippyard.migration.underway import Active, Busy, UnderWay
+from shippyard.postgres.session import QueryFailed, Unreachable
 from shippyard.postgres.target import Target
 
 log = structlog.get_logger(__name__)
@@ -174,6 +177,8 @@ class Migrations:
         with self._claimed(run.database) as active:
             heard = _heard_by(active, listener or Listener())
             heard.progress({"phase": "plan", "message": f"planning the rest of {run.id}"})
+            self._left_by(run)
+            self._mend(self._prepare_again(run, for_run=True), heard)
             known = self._known(self._prepare_again(run, for_run=True))
             return self._carry_out(known, replace(order, of_run=run), active, heard)
 
@@ -232,6 +237,16 @@ class Migrations:
         policy, target = self._configured(run.database)
         return self._planner.prepare_again(run.database, target, policy, run, for_run=for_run)
 
+    def _mend(self, prepared: Prepared, heard: Listener) -> None:
+        """Drop what an interrupted build left and the rest of the plan builds anew."""
+        left = leftovers_of(prepared)
+        for line in left.said:
+            heard.progress({"phase": "mend", "message": line})
+        try:
+            sweep(prepared.target, left.drop)
+        except (Unreachable, QueryFailed) as error:
+            raise PlanFailed(f"what the run left can't be dropped: {error}") from None
+
     def _known(self, prepared: Prepared) -> Known:
         return what_is_known(prepared, self._parts.rehearsals)
 
@@ -277,10 +292,9 @@ class Migrations:
             running.set(0)
 
     def _recover(self, run: Run) -> Run:
-        target = self._targets.get(run.database)
-        found = look_or_none(target) if target else None
+        found = self._left_by(run)
         said = f"the daemon ended while this was {run.state}; {standing_of(run, found)}"
-        self._parts.journal.note(run.id, found=found.current if found else None)
+        self._parts.journal.note(run.id, left=found.document() if found else None)
         interrupted = self._parts.journal.move(run.id, "interrupted", said)
         if run.state in BEFORE_STARTED:
             let_go(lambda: self._parts.backups.release(run.database, held_by=run.id), run)
@@ -291,18 +305,27 @@ class Migrations:
         )
         return interrupted
 
+    def _left_by(self, run: Run) -> Found | None:
+        """What a run left whose owner is dead, its sessions ended; None when nobody can say."""
+        target = self._targets.get(run.database)
+        if target is None:
+            return None
+        try:
+            return recover(run, target, clock=self._parts.clock)
+        except (Unreachable, QueryFailed, PlanRefused) as error:
+            log.warning("migration.not_recovered", run=run.id, error=str(error))
+            return None
 
-def standing_of(run: Run, found: Look | None) -> str:
+
+def standing_of(run: Run, found: Found | None) -> str:
     """What a run that was cut off left behind, in words."""
     if found is None:
         return "where the database stands could not be read"
-    if found.current == run.to_revision:
-        return f"everything was applied, the database is at {found.current}"
-    if found.current == run.from_revision:
-        return (
-            f"nothing was applied, the database is at {found.current or 'no revision'}; run again"
-        )
-    return f"the database is at {found.current or 'no revision'}; run again to go on from there"
+    if found.at == run.to_revision:
+        return f"everything was applied; {found.said}"
+    if found.at == run.from_revision and found.clean:
+        return f"nothing was applied; {found.said}; run again"
+    return f"{found.said}; go on: shippyard ctl migrate resume {run.id}"
 
 
 def _heard_by(active: Active, listener: Listener) -> Listener:

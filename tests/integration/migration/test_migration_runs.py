@@ -570,7 +570,7 @@ def test_recovery_says_what_a_dead_daemon_left(bench: Any) -> None:
     (run,) = again.history()
     assert run.state == "interrupted"
     assert "ended while this was running; nothing was applied" in run.error
-    assert run.detail["found"] is None
+    assert run.detail["left"]["at"] is None
     assert bench.backups.released == []
     assert again.recover() == []
     assert again.run("shippyar", order=bench.ana).state == "done"

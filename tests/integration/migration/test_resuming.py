@@ -58,3 +58,23 @@ def test_a_database_that_was_moved_elsewhere_is_left_alone(stuck: Any) -> None:
 def test_without_any_run_there_is_nothing_to_go_on_with(bench: Any) -> None:
     with pytest.raises(PlanRefused, match="there was no run yet"):
         bench.migrations.rest()
+
+
+def test_an_index_that_a_build_left_invalid_is_dropped_and_built_again(bench: Any) -> None:
+    bench.begin_with_parcels("INSERT INTO parcels VALUES (1, 5), (2, 5)")
+    bench.tree.add(
+        "with op.get_context().autocommit_block(): "
+        "op.execute('CREATE UNIQUE INDEX CONCURRENTLY once ON parcels (weight)')"
+    )
+    with pytest.raises(RunFailed, match="could not create unique index"):
+        bench.run()
+    invalid = "SELECT count(*) FROM pg_index WHERE NOT indisvalid"
+    assert bench.scalar(invalid) == 1
+    assert bench.migrations.rest().document()["left"] == [
+        "public.once is INVALID; it is dropped and built again"
+    ]
+    bench.execute("DELETE FROM parcels WHERE id = 2")
+    failed = bench.migrations.history()[0]
+    assert bench.migrations.resume(failed.id, order=bench.ana).state == "done"
+    assert bench.scalar(invalid) == 0
+    assert bench.scalar("SELECT count(*) FROM pg_class WHERE relname = 'once'") == 1

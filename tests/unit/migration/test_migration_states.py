@@ -4,10 +4,9 @@ import itertools
 
 import pytest
 
-from shippyard.migration.facts import ServerFacts
 from shippyard.migration.journal import STEPS_MAX, Journal
 from shippyard.migration.plan import Plan
-from shippyard.migration.planner import Look
+from shippyard.migration.recovery import Found
 from shippyard.migration.service import standing_of
 from shippyard.migration.states import (
     EVENTS,
@@ -91,19 +90,17 @@ def test_history_is_newest_first_and_steps_are_bounded(state: State, clock: Fake
 
 
 @pytest.mark.parametrize(
-    ("current", "said"),
+    ("at", "said"),
     [
-        ("002", "everything was applied, the database is at 002"),
-        ("001", "nothing was applied, the database is at 001; run again"),
-        ("001a", "the database is at 001a; run again to go on"),
-        (None, "the database is at no revision; run again to go on"),
+        ("002", "everything was applied; the database is at 002"),
+        ("001", "nothing was applied; the database is at 001; run again"),
+        ("001a", "the database is at 001a; go on: shippyard ctl migrate resume"),
+        (None, "the database is at no revision; go on: shippyard ctl migrate resume"),
     ],
 )
-def test_what_a_run_left_behind(
-    state: State, clock: FakeClock, current: str | None, said: str
-) -> None:
+def test_what_a_run_left_behind(state: State, clock: FakeClock, at: str | None, said: str) -> None:
     journal = Journal(state, clock)
     run = journal.get(journal.open(PLAN, "ana"))
-    found = Look(current, ServerFacts(in_recovery=False, invalid_indexes=()), 150_000)
+    found = Found(at, (), (), (), None, half_applied=False, leftovers=())
     assert said in standing_of(run, found)
     assert "could not be read" in standing_of(run, None)
