@@ -29,6 +29,8 @@ from shippyard.state.database import State
 from shippyard.telemetry.condition import Tell
 from shippyard.telemetry.metrics import Metrics
 
+ANCHOR = "audit.anchor"
+
 
 class Service(Protocol):
     """Something that runs until stopped; stopping twice, or before starting, is fine."""
@@ -79,7 +81,7 @@ def join(ground: Ground) -> Migrating:
     """Every part of the migration room."""
     policy, state, clock = ground.config.migration, ground.state, ground.clock
     backfills = Backfills(ground.targets, ground.processes, ground.metrics, clock)
-    audit = Audit(state, clock)
+    audit = Audit(state, clock, ground.config.daemon.state_dir / ANCHOR)
     book = Book(state, clock, audit)
     launcher = launcher_of(policy.runner_socket if policy else None, ground.processes)
     parts = Parts(

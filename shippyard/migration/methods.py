@@ -14,6 +14,7 @@ from shippyard.migration.plan import HEAD, PlanRefused
 from shippyard.migration.planner import PlanFailed
 from shippyard.migration.service import Migrations, NotConfigured, PlanChanged
 
+PROBLEMS_SHOWN = 100
 Room = TypeVar("Room")
 Answer = Callable[[Migrations, Call], Document]
 Filling = Callable[[Backfills, Call], Document]
@@ -29,6 +30,7 @@ def build(migrations: Migrations, backfills: Backfills) -> list[Method]:
         ("resume", "operator", _resume),
         ("history", "viewer", _history),
         ("show", "viewer", _show),
+        ("audit", "viewer", _audit),
     )
     fillings: tuple[tuple[str, Role, Filling], ...] = (
         ("backfill.start", "operator", _begin_filling),
@@ -115,6 +117,21 @@ def _history(migrations: Migrations, call: Call) -> Document:
 def _show(migrations: Migrations, call: Call) -> Document:
     run = migrations.find(_needed(call, "run"))
     return {**run.document(), "detail": dict(run.detail)}
+
+
+def _audit(migrations: Migrations, call: Call) -> Document:
+    since = call.params.get("since") or 0
+    if not isinstance(since, int):
+        raise MethodError("usage", "since must be an entry's number")
+    for entry in migrations.audit.entries(since=since):
+        call.stream.item({"entry": entry.document()})
+    report = migrations.audit.verify()
+    return {
+        "entries": report.entries,
+        "head": report.head,
+        "anchored": report.anchored,
+        "problems": list(report.problems[:PROBLEMS_SHOWN]),
+    }
 
 
 def _cancel(migrations: Migrations, call: Call) -> Document:

@@ -34,8 +34,11 @@ class Asking:
         method: str,
         params: dict[str, Any] | None = None,
         estimate: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+        on_item: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> dict[str, Any]:
         """The daemon's answer; progress is shown meanwhile, with what `estimate` makes of it.
+
+        `on_item` is given each piece that comes before the answer.
 
         Raises:
             Problem: unreachable, not permitted, refused or failed.
@@ -46,7 +49,10 @@ class Asking:
         try:
             return dict(
                 Client(self.socket).call(
-                    method, params or {}, on_progress=lambda fields: progress.show(estimate(fields))
+                    method,
+                    params or {},
+                    on_progress=lambda fields: progress.show(estimate(fields)),
+                    on_item=on_item,
                 )
             )
         except DaemonUnreachable as error:

@@ -1,10 +1,13 @@
 """The audit chain: every kind of meddling is found."""
 
+from pathlib import Path
+
 import pytest
-from sqlalchemy import text
+from sqlalchemy import delete, text
 
 from shippyard.migration.audit import GENESIS, Audit
 from shippyard.state.database import State
+from shippyard.state.tables import audit as table
 from tests.conftest import FakeClock
 
 
@@ -52,3 +55,53 @@ def test_a_chain_cut_at_its_end_differs_in_its_head(audit: Audit, state: State) 
         connection.execute(text("DELETE FROM audit WHERE seq = 4"))
     assert audit.verify().problems == ()
     assert audit.verify().head != head
+
+
+@pytest.fixture
+def chain(state: State, clock: FakeClock, tmp_path: Path) -> Audit:
+    """Three entries, anchored."""
+    made = Audit(state, clock, tmp_path / "audit.anchor")
+    for number in range(3):
+        made.record("ana", "run.started", f"r{number}", {"number": number})
+    return made
+
+
+def made_anew(state: State, clock: FakeClock, *, count: int) -> None:
+    """The whole chain, with other words, each hash as it should be."""
+    with state.write() as connection:
+        connection.execute(delete(table))
+    forged = Audit(state, clock)
+    for number in range(count):
+        forged.record("ben", "run.started", f"r{number}", {"number": number})
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_a_chain_that_was_made_anew_is_told_by_its_anchor(
+    chain: Audit, state: State, clock: FakeClock, count: int
+) -> None:
+    assert (chain.verify().problems, chain.verify().anchored) == ((), 3)
+    made_anew(state, clock, count=count)
+    assert Audit(state, clock).verify().problems == ()
+    assert any("entry 1 is not the one" in problem for problem in chain.verify().problems)
+
+
+def test_a_chain_that_was_cut_is_told_and_a_lost_anchor_is_no_comfort(
+    chain: Audit, state: State, tmp_path: Path
+) -> None:
+    with state.write() as connection:
+        connection.execute(delete(table).where(table.c.seq == 3))
+    assert chain.verify().problems == ("entry 3 was written and is not there",)
+    (tmp_path / "audit.anchor").unlink()
+    assert "nobody can say" in chain.verify().problems[-1]
+
+
+def test_half_a_line_of_a_crash_is_no_problem(chain: Audit, tmp_path: Path) -> None:
+    with (tmp_path / "audit.anchor").open("ab") as file:
+        file.write(b"4 abc")
+    assert chain.verify().problems == ()
+
+
+def test_entries_are_listed_from_a_number_on(chain: Audit) -> None:
+    assert [entry.seq for entry in chain.entries(since=1)] == [2, 3]
+    assert [entry.subject for entry in chain.entries(limit=1)] == ["r0"]
+    assert chain.entries()[0].document()["detail"] == {"number": 0}

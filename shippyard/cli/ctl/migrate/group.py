@@ -4,6 +4,7 @@ import click
 
 from shippyard.cli.ctl.asking import Asking, asks
 from shippyard.cli.ctl.migrate.approval import approvals, approve, reject, request
+from shippyard.cli.ctl.migrate.audit import audit
 from shippyard.cli.ctl.migrate.back import resume
 from shippyard.cli.ctl.migrate.backfill import backfill
 from shippyard.cli.ctl.migrate.past import history, show
@@ -44,7 +45,7 @@ def migrate(_: Asking) -> None:
 COMMANDS = (
     *(show_plan, request, approve, reject, approvals),
     *(run_plan, status, cancel, resume, backfill),
-    *(history, show),
+    *(history, show, audit),
 )
 
 for command in COMMANDS:
