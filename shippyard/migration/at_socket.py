@@ -67,7 +67,7 @@ def _serve(link: socket.socket, folder: Path) -> int:
     read = read_exactly(_receiver(link))
     header = read_header(read)
     if header.program not in MODULES:
-        _tell(link, {"guardian": "taken"})
+        _tell(link, {"guardian": "taken", "uid": os.getuid()})
         _tell(link, _who(header))
         return 0
     spec = unpack(header, read, folder)
@@ -92,7 +92,7 @@ def _run(link: socket.socket, work: Work) -> None:
     with ChildLauncher(processes).launch(work) as child:
         signal.signal(signal.SIGTERM, lambda *_: child.interrupt())
         link.settimeout(SEND_TIMEOUT_S)
-        _tell(link, {"guardian": "taken"})
+        _tell(link, {"guardian": "taken", "uid": os.getuid()})
         threading.Thread(
             target=partial(_end_with, link, processes), name="hold", daemon=True
         ).start()

@@ -9,9 +9,9 @@ import contextlib
 import json
 import os
 import socket
-import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +27,13 @@ from shippyard.migration.launch import (
     whole_lines,
 )
 from shippyard.migration.launch_frame import FrameUnusable, Header, packed
+from shippyard.migration.launch_relay import Door, door_to, uid_behind
 
 CONNECT_TIMEOUT_S = 5.0
 BEGIN_TIMEOUT_S = 60.0
 PIECE_BYTES = 64 * 1024
 UNIT = "shippyard-runner.socket"
 LOOK = "look at `journalctl -u 'shippyard-runner@*'`"
-
-_CREDENTIALS = struct.Struct("iII")
 
 
 class SocketLauncher:
@@ -50,12 +49,16 @@ class SocketLauncher:
         Raises:
             LaunchFailed: the socket is not there, is not systemd's, or did not take it.
         """
-        with self._connected() as link:
+        conninfo = json.loads(work.spec).get("conninfo", {})
+        with self._connected() as link, door_to(conninfo) as door:
             try:
-                frame = list(packed(work))
+                frame = list(packed(_through(door, work)))
             except (OSError, FrameUnusable) as error:
                 raise LaunchFailed(f"the plan's files can't be sent: {error}") from None
-            yield self._begun(link, frame)
+            program = self._begun(link, frame)
+            if door:
+                door.let_in(program.uid)
+            yield program
 
     def ask(self, paths: Mapping[str, str]) -> Mapping[str, Any]:
         """Who it runs as (`uid`), and which of `paths` can be opened from there (`reached`).
@@ -80,7 +83,7 @@ class SocketLauncher:
             except OSError as error:
                 raise LaunchFailed(_unreached(self._path, error)) from None
             # A password goes through it: not to somebody who got hold of the name.
-            uid = _uid_behind(link)
+            uid = uid_behind(link)
             if uid not in {0, os.geteuid()}:
                 raise LaunchFailed(
                     f"{self._path} is held by user {uid}, not by systemd; remove it and "
@@ -112,6 +115,7 @@ class FarProgram:
         self._listening = self._late = False
         self._reason = f"its connection broke; {LOOK}"
         self.refusal = ""
+        self.uid = -1
 
     def wait_until_taken(self) -> None:
         """Return once the other end has all of it.
@@ -123,6 +127,7 @@ class FarProgram:
         if word.get("guardian") != "taken":
             self.refusal = str(word.get("reason", ""))
             raise ConnectionError("it closed the connection; perhaps too many run at once")
+        self.uid = int(word["uid"])
 
     def lines(self, timeout_s: float) -> Iterator[bytes]:
         """What the program says until it ends; at the deadline it is told to stop."""
@@ -174,6 +179,15 @@ def launcher_of(runner_socket: Path | None, processes: Processes) -> Launcher:
     return SocketLauncher(runner_socket) if runner_socket else ChildLauncher(processes)
 
 
+def _through(door: Door | None, work: Work) -> Work:
+    """The same work, its server reached through the door."""
+    if door is None:
+        return work
+    spec = json.loads(work.spec)
+    spec["conninfo"]["host"] = door.host
+    return replace(work, spec=json.dumps(spec).encode())
+
+
 def said_in(line: bytes) -> dict[str, Any]:
     """One JSON object; nothing where it is none."""
     try:
@@ -200,12 +214,6 @@ def read_exactly(receive: Callable[[int], bytes]) -> Callable[[int], bytes]:
         return bytes(data)
 
     return read
-
-
-def _uid_behind(link: socket.socket) -> int:
-    raw = link.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
-    uid: int = _CREDENTIALS.unpack(raw)[1]
-    return uid
 
 
 def _unreached(path: Path, error: OSError) -> str:

@@ -8,14 +8,17 @@ import sys
 import textwrap
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from shippyard.host.process import PIPE, Processes
 from shippyard.migration.execution import RunFailed, RunInterrupted
 from shippyard.migration.launch import LaunchFailed, Work
+from shippyard.migration.launch_relay import door_to
 from shippyard.migration.launch_socket import SocketLauncher
 from shippyard.migration.planner import PlanFailed
 
@@ -23,6 +26,7 @@ DAEMON = """
 import sys
 from pathlib import Path
 from shippyard.host.process import Processes
+from shippyard.migration.launch_relay import door_to
 from shippyard.migration.launch_socket import SocketLauncher
 from shippyard.migration.spec import RunSpec
 from shippyard.migration.supervise import Supervisor
@@ -169,11 +173,60 @@ def test_nothing_outlives_a_daemon_that_was_killed(
     assert bench.version() == "001"
 
 
+@pytest.fixture
+def closed(bench: Any, tmp_path: Path) -> Path:
+    """The server's folder as others see a sandbox's: they can't enter."""
+    outer = tmp_path / "closed"
+    outer.mkdir(mode=0o700)
+    (outer / "socket").symlink_to(bench.target.host)
+    return outer / "socket"
+
+
+def test_a_sandbox_is_reached_through_a_door(bench: Any, systemd: Systemd, closed: Path) -> None:
+    bench.tree.add("op.execute('CREATE TABLE seen AS SELECT true AS here')")
+    inside = replace(bench.target, host=str(closed))
+    migrations = with_socket(bench, systemd.path)
+    migrations = bench.build(config=migrations._config, targets={"shippyar": inside})
+    assert run(migrations, bench).state == "done"
+    assert bench.scalar("SELECT here FROM seen") is True
+
+
+def test_the_door_lets_in_one_role_to_one_database(bench: Any, closed: Path) -> None:
+    conninfo = replace(bench.target, host=str(closed)).conninfo()
+    with door_to(conninfo) as door:
+        assert door is not None
+        door.let_in(os.getuid())
+        through = {**conninfo, "host": door.host, "sslmode": "disable"}
+        with psycopg.connect(**through) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+        for other in ({"user": "somebody"}, {"dbname": "postgres"}, {"replication": "database"}):
+            with pytest.raises(psycopg.OperationalError, match="closed the connection"):
+                psycopg.connect(**{**through, **other})
+    with pytest.raises(psycopg.OperationalError, match="refused"):
+        psycopg.connect(**through)
+
+
+def test_the_door_is_shut_to_other_users(bench: Any, closed: Path) -> None:
+    conninfo = replace(bench.target, host=str(closed)).conninfo()
+    with door_to(conninfo) as door:
+        assert door is not None
+        door.let_in(os.getuid() + 1)
+        with pytest.raises(psycopg.OperationalError, match="closed the connection"):
+            psycopg.connect(**{**conninfo, "host": door.host, "sslmode": "disable"})
+
+
+def test_a_server_that_everybody_can_reach_needs_no_door(bench: Any, tmp_path: Path) -> None:
+    with door_to({"host": "127.0.0.1"}) as door:
+        assert door is None
+    with door_to({"host": "/run"}) as door:
+        assert door is None
+
+
 def test_a_socket_that_is_not_there_says_how_to_begin_it(bench: Any, tmp_path: Path) -> None:
     bench.tree.add("op.execute('SELECT 1')")
     migrations = with_socket(bench, tmp_path / "none.sock")
     with pytest.raises(PlanFailed, match=r"systemctl enable --now shippyard-runner\.socket"):
-        migrations.plan("shippyar")
+        migrations.plan("shippyar", order=bench.ana)
 
 
 def test_nothing_is_told_to_a_stranger_who_has_the_name(tmp_path: Path) -> None:
