@@ -12,15 +12,15 @@ from shippyard.cli.output import print_table, when
 
 @click.command(epilog=EXIT_CODES_HELP)
 @click.option(
-    "--verify", is_flag=True, help="Only look whether the chain is whole. Exits 1 if not."
+    "--verify", is_flag=True, help="Only look whether it is whole; exits 1 if not."
 )
 @click.option("--since", type=int, default=0, help="Entries after this number.")
 @asks
 def audit(asking: Asking, *, verify: bool, since: int) -> None:
     """List what was asked, approved, run and taken back, oldest first.
 
-    Each entry's hash covers the one before it, and the head after each entry stands in a file of its
-    own and in the log: what is changed, taken out, put in, cut off or made anew is told.
+    Each entry's hash covers the one before it, and the head after each entry stands in a file
+    of its own and in the log: what is changed, taken out, put in, cut off or made anew is told.
 
     \b
     Example:
