@@ -10,7 +10,7 @@ DECLARE
     door CONSTANT integer := 1397248594;
     rewriting CONSTANT integer := 1397248595;
     here CONSTANT oid := (SELECT oid FROM pg_database WHERE datname = current_database());
-    hot_for CONSTANT interval := '20 ms';
+    hot_for CONSTANT interval := '4 ms';
     late_after CONSTANT interval := '10 ms';
     hot_until timestamptz := clock_timestamp();
     before timestamptz := clock_timestamp();
@@ -26,7 +26,7 @@ DECLARE
     doors integer [] := '{}';
     opened_at timestamptz;
     rewrites text;
-    told text := '';
+    told text;
     state text;
     late integer := 0;
     each integer;
