@@ -11,11 +11,13 @@ from shippyard.config.models import Config
 from shippyard.control.method import Method
 from shippyard.host.clock import Clock
 from shippyard.host.process import Processes
+from shippyard.migration import drift_methods
 from shippyard.migration import methods as migration_methods
 from shippyard.migration.approvals import methods as approval_methods
 from shippyard.migration.approvals.book import Book
 from shippyard.migration.approvals.methods import Desk
 from shippyard.migration.audit import Audit
+from shippyard.migration.drift import Drifts
 from shippyard.migration.facts import Backups, Live
 from shippyard.migration.filling import Backfills
 from shippyard.migration.journal import Journal
@@ -30,6 +32,16 @@ from shippyard.telemetry.condition import Tell
 from shippyard.telemetry.metrics import Metrics
 
 ANCHOR = "audit.anchor"
+DRIFT_SCHEDULE = "*/15 * * * *"
+
+
+@dataclass(frozen=True)
+class Job:
+    """Work with a five-field crontab line; it says in one line what it did."""
+
+    name: str
+    schedule: str
+    run: Callable[[], str]
 
 
 class Service(Protocol):
@@ -74,6 +86,7 @@ class Migrating:
     migrations: Migrations
     backfills: Backfills
     services: Sequence[Service]
+    jobs: Sequence[Job]
     methods: Sequence[Method]
 
 
@@ -83,6 +96,7 @@ def join(ground: Ground) -> Migrating:
     backfills = Backfills(ground.targets, ground.processes, ground.metrics, clock)
     audit = Audit(state, clock, ground.config.daemon.state_dir / ANCHOR)
     book = Book(state, clock, audit)
+    drifts = Drifts(ground.targets, state, clock, audit, metrics=ground.metrics, tell=ground.tell)
     launcher = launcher_of(policy.runner_socket if policy else None, ground.processes)
     parts = Parts(
         environment=ground.config.environment,
@@ -90,6 +104,7 @@ def join(ground: Ground) -> Migrating:
         audit=audit,
         book=book,
         rehearsals=RehearsalStore(state),
+        drifts=drifts,
         supervisor=Supervisor(ground.processes, launcher),
         metrics=ground.metrics,
         clock=clock,
@@ -101,7 +116,8 @@ def join(ground: Ground) -> Migrating:
     )
     plans_dir = ground.config.daemon.state_dir / "plans"
     migrations = Migrations(policy, ground.targets, plans_dir, parts)
-    methods = migration_methods.build(migrations, backfills)
+    methods = [*migration_methods.build(migrations, backfills), *drift_methods.build(drifts)]
     if policy:
         methods += approval_methods.build(Desk(book, migrations, policy, lambda: None))
-    return Migrating(migrations, backfills, (backfills, migrations), methods)
+    jobs = (Job("migration.drift", DRIFT_SCHEDULE, drifts.look_at_all),)
+    return Migrating(migrations, backfills, (backfills, migrations), jobs, methods)

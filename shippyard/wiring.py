@@ -173,7 +173,7 @@ def _build(config: Config, base: Base) -> System:
     loops: set[str] = {CONTROL, CALENDAR, *map(_poller, config.databases)}
     keeping = _safekeeping(config, base, loops)
     changing = _migrating(config, base, keeping, live)
-    scheduler = _scheduler(config, base, keeping)
+    scheduler = _scheduler(config, base, keeping, changing)
     http = _Http(config, base)
     rooms = Rooms(
         config=config,
@@ -286,9 +286,12 @@ def _migrating(
     return migrating.join(ground)
 
 
-def _scheduler(config: Config, base: Base, keeping: Safekeeping) -> Scheduler:
+def _scheduler(
+    config: Config, base: Base, keeping: Safekeeping, changing: migrating.Migrating
+) -> Scheduler:
     zone = config.backup.timezone
-    jobs = [Job(job.name, job.schedule, zone, job.run) for job in keeping.jobs]
+    recurring = [*keeping.jobs, *changing.jobs]
+    jobs = [Job(job.name, job.schedule, zone, job.run) for job in recurring]
     return Scheduler(
         jobs,
         JobLog(base.state),

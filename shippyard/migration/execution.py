@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 
+from shippyard.migration.drift import DriftUnknown
 from shippyard.migration.facts import Facts, Progress
 from shippyard.migration.gates import ask_all
 from shippyard.migration.gates.verdict import Verdict
@@ -22,6 +23,7 @@ from shippyard.migration.planner import Look, look_or_none
 from shippyard.migration.states import RunEvent
 from shippyard.migration.supervise import Event
 from shippyard.postgres.session import one_line
+from shippyard.telemetry.condition import Condition
 
 log = structlog.get_logger(__name__)
 
@@ -94,6 +96,9 @@ class Execution:
             Blocked, RunInterrupted, RunFailed: recorded before they are raised.
         """
         self._audit("run.requested", self._identity())
+        if self._order.emergency:
+            said = f"{self._order.by.user} runs {self._plan.target} past gates, with a second yes"
+            self._parts.tell(Condition("migration_emergency", self._plan.database, said))
         try:
             self._steps()
         except Blocked as error:
@@ -232,8 +237,13 @@ class Execution:
         self._parts.remember()
         database = run.database
         self._parts.metrics.migration_runs.labels(database, outcome).inc()
+        if outcome != "blocked":
+            self._parts.tell(Condition("migration_failed", database, error, "ticket"))
+        if self._order.emergency:
+            self._parts.tell(Condition("migration_emergency", database, None))
         if run.state == "done":
             self._parts.book.spend(database, self._plan_hash, run.id)
+            self._expect(database)
             now = self._parts.clock.now().timestamp()
             self._parts.metrics.migration_last_success.labels(database).set(now)
         log.info(
@@ -249,6 +259,12 @@ class Execution:
             elapsed_s=round(self._parts.clock.monotonic() - self._started_s, 3),
         )
         return run
+
+    def _expect(self, database: str) -> None:
+        try:
+            self._parts.drifts.expect_what_is(database)
+        except DriftUnknown as error:
+            log.warning("migration.schema_unknown", run=self.run_id, error=str(error))
 
     def _let_go_of_backups(self, run: Run) -> None:
         """A way back is kept only for a run that may have changed something and did not succeed."""

@@ -142,4 +142,5 @@ class Facts:
     rehearsal_known: bool = True
     approvals: Standing | None = None
     fingerprint: str | None = None
+    expected_fingerprint: str | None = None
     goes_on: bool = False

@@ -11,6 +11,7 @@ from shippyard.host.clock import Clock
 from shippyard.migration.approvals.book import Book
 from shippyard.migration.approvals.model import Standing
 from shippyard.migration.audit import Audit
+from shippyard.migration.drift import Drifts
 from shippyard.migration.facts import BackupFacts, Backups, Facts, Live
 from shippyard.migration.gates import first_blocking
 from shippyard.migration.gates.verdict import Verdict
@@ -37,6 +38,7 @@ class Parts:
     audit: Audit
     book: Book
     rehearsals: Rehearsals
+    drifts: Drifts
     supervisor: Supervisor
     metrics: Metrics
     clock: Clock
@@ -83,6 +85,7 @@ def gather_facts(
         rehearsal_known=known.rehearsal_known,
         approvals=_approvals(parts, known, order),
         fingerprint=found.fingerprint if found else None,
+        expected_fingerprint=parts.drifts.expected(database),
         goes_on=order.of_run is not None,
     )
 

@@ -12,6 +12,7 @@ from shippyard.migration.gates.approvals import approvals
 from shippyard.migration.gates.backup import backup
 from shippyard.migration.gates.blockers import blockers
 from shippyard.migration.gates.connections import connections
+from shippyard.migration.gates.drift import drift
 from shippyard.migration.gates.hazards import hazards
 from shippyard.migration.gates.heads import heads
 from shippyard.migration.gates.invalid_indexes import invalid_indexes
@@ -31,6 +32,7 @@ GATES: tuple[Callable[[Facts], Verdict], ...] = (
     rehearsal,
     approvals,
     server,
+    drift,
     invalid_indexes,
     blockers,
     connections,

@@ -15,6 +15,7 @@ from shippyard.host.clock import SystemClock
 from shippyard.host.process import Processes
 from shippyard.migration.approvals.book import Book
 from shippyard.migration.audit import Audit
+from shippyard.migration.drift import Drifts
 from shippyard.migration.execution import Listener
 from shippyard.migration.filling import Backfills
 from shippyard.migration.journal import Journal
@@ -27,6 +28,7 @@ from shippyard.migration.spec import RenderSpec
 from shippyard.migration.supervise import Supervisor
 from shippyard.postgres.target import Target
 from shippyard.state.database import State
+from shippyard.telemetry.condition import Condition
 from shippyard.telemetry.metrics import Metrics
 
 ANA = Order(Requester(1000, "ana"))
@@ -171,6 +173,8 @@ class Bench:
     build: Callable[..., Migrations]
 
     backfills: Backfills
+    drifts: Drifts
+    told: list[Condition]
     ana: Order = ANA
 
     def run(self, revision: str = "head", **more: Any) -> Any:
@@ -273,18 +277,21 @@ def bench(
 
     clock = SystemClock()
     audit = Audit(state, clock)
+    told: list[Condition] = []
+    drifts = Drifts({"shippyar": target}, state, clock, audit, metrics=metrics, tell=told.append)
     parts = Parts(
         environment="testing",
         journal=Journal(state, clock),
         audit=audit,
         book=Book(state, clock, audit),
         rehearsals=RehearsalStore(state),
+        drifts=drifts,
         supervisor=Supervisor(processes),
         metrics=metrics,
         clock=clock,
         backups=backups,
         live=live,
-        tell=lambda _: None,
+        tell=told.append,
         batch_seen=backfills.seen,
         remember=lambda: None,
     )
@@ -297,5 +304,16 @@ def bench(
 
     migrations = build()
     return Bench(
-        migrations, tree, fresh_database, backups, live, metrics, state, [], build, backfills
+        migrations,
+        tree,
+        fresh_database,
+        backups,
+        live,
+        metrics,
+        state,
+        [],
+        build,
+        backfills,
+        drifts,
+        told,
     )

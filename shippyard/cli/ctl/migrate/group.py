@@ -7,6 +7,7 @@ from shippyard.cli.ctl.migrate.approval import approvals, approve, reject, reque
 from shippyard.cli.ctl.migrate.audit import audit
 from shippyard.cli.ctl.migrate.back import resume
 from shippyard.cli.ctl.migrate.backfill import backfill
+from shippyard.cli.ctl.migrate.drift import drift
 from shippyard.cli.ctl.migrate.past import history, show
 from shippyard.cli.ctl.migrate.plan import show_plan
 from shippyard.cli.ctl.migrate.run import run_plan
@@ -45,7 +46,7 @@ def migrate(_: Asking) -> None:
 COMMANDS = (
     *(show_plan, request, approve, reject, approvals),
     *(run_plan, status, cancel, resume, backfill),
-    *(history, show, audit),
+    *(history, show, audit, drift),
 )
 
 for command in COMMANDS:
