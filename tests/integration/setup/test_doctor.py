@@ -425,7 +425,11 @@ def test_a_server_that_is_down_hides_nothing_else(given: Given, tmp_path: Path) 
         patient.clock,
     )
     findings = list(look_over(down))
-    assert {each.check for each in findings} >= {name for name, _ in CHECKS} - {"credential", "wal", "runner"}
+    assert {each.check for each in findings} >= {name for name, _ in CHECKS} - {
+        "credential",
+        "wal",
+        "runner",
+    }
     assert any(each.check == "tools" and "can't be looked at" in each.said for each in findings)
 
 
