@@ -17,7 +17,9 @@ $$;
 CREATE FUNCTION shippyard_recording.ended() RETURNS event_trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET lock_timeout = '2s' AS $$
 BEGIN
-    PERFORM pg_stat_force_next_flush();
+    IF current_setting('server_version_num')::integer >= 150000 THEN
+        PERFORM pg_stat_force_next_flush();
+    END IF;
     PERFORM pg_advisory_lock_shared(1397248594, 2);
     PERFORM pg_advisory_unlock_shared(1397248594, 2);
 EXCEPTION WHEN lock_not_available THEN
