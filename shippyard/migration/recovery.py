@@ -12,8 +12,10 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from shippyard.host.clock import Clock, SystemClock
-from shippyard.migration.journal import Run
+from shippyard.migration.hazards.reading.sql import read_sql
+from shippyard.migration.journal import Run, Way
 from shippyard.migration.leftovers import Leftover, read_leftovers
+from shippyard.migration.plan import Plan, Rendered
 from shippyard.migration.version_table import read_current
 from shippyard.postgres.session import Session, open_session
 from shippyard.postgres.target import Target
@@ -115,9 +117,16 @@ class Found:
 
 
 def recover(
-    run: Run, target: Target, *, clock: Clock | None = None, timeout_s: float = ENDED_WITHIN_S
+    run: Run,
+    target: Target,
+    *,
+    plan: Plan | None = None,
+    clock: Clock | None = None,
+    timeout_s: float = ENDED_WITHIN_S,
 ) -> Found:
     """End what is left of a run's sessions, and say what it left. Only for runs nobody carries out.
+
+    With the run's `plan`, where it could be made again, more can be said of a revision cut off.
 
     Raises:
         Unreachable, QueryFailed: the server did not say.
@@ -137,7 +146,7 @@ def recover(
         tuple(map(str, left)),
         applied_of(steps, at),
         begun,
-        half_applied_of(steps, begun) if begun else False,
+        half_applied_of(steps, begun, plan, run.way) if begun else False,
         leftovers,
     )
 
@@ -187,7 +196,7 @@ def applied_of(steps: Iterable[Mapping[str, Any]], at: str | None) -> tuple[str,
     return tuple(names)
 
 
-def begun_of(steps: Sequence[Mapping[str, Any]], at: str | None, way: str) -> str | None:
+def begun_of(steps: Sequence[Mapping[str, Any]], at: str | None, way: Way) -> str | None:
     """The revision that was begun and has not ended; `at` is where the database stands."""
     started, done = _named(steps, "revision_started"), _named(steps, "revision_done")
     if not started or started[-1] in done:
@@ -197,13 +206,27 @@ def begun_of(steps: Sequence[Mapping[str, Any]], at: str | None, way: str) -> st
     return started[-1] if stamped == (way == "down") else None
 
 
-def half_applied_of(steps: Sequence[Mapping[str, Any]], begun: str) -> bool | None:
-    """Whether some of a revision stays that was not stamped; None from a runner that never says."""
+def half_applied_of(
+    steps: Sequence[Mapping[str, Any]], begun: str, plan: Plan | None = None, way: Way = "up"
+) -> bool | None:
+    """Whether some of a revision that was not stamped may stay; None when nobody can know.
+
+    What a runner said last may have died with whoever listened. So only the text of a revision that
+    is one transaction proves that nothing stays.
+    """
     of_it = [each for each in steps if each.get("revision") == begun]
     if any(each.get("event") in STAYS or each.get("half_applied") for each in of_it):
         return True
-    told = any("autocommit" in each for each in of_it if each.get("event") == "revision_started")
-    return False if told else None
+    sql = (plan.rendered if way == "up" else plan.undo) if plan else {}
+    return False if begun in sql and is_atomic(sql[begun]) else None
+
+
+def is_atomic(rendered: Rendered) -> bool:
+    """Whether a revision is one transaction, as far as its text shows."""
+    if rendered.unrendered:
+        return False
+    said = read_sql(rendered.sql, in_transaction=True)
+    return None not in (found := {each.transaction for each in said}) and len(found) <= 1
 
 
 def _named(steps: Iterable[Mapping[str, Any]], event: str) -> list[str]:

@@ -30,6 +30,7 @@ from shippyard.migration.plan import PlanRefused
 from shippyard.migration.spec import SPEC_MAX_BYTES, RunSpec, Step
 from shippyard.migration.tree import differences
 from shippyard.migration.version_table import read_current
+from shippyard.migration.wrote import tell_what_is_written
 from shippyard.postgres.locks import BACKUP_LOCK, MIGRATION_KEY, SHARED, holders_question
 
 RETRIED = frozenset({"55P03", "40P01"})  # lock_not_available, deadlock_detected
@@ -39,6 +40,9 @@ MOVED = "somebody moved it since the plan; plan again"
 UNUSED = "env.py must use config.attributes['connection'] and commit"
 CONCURRENTLY = re.compile(r"(?is)\b(CREATE|DROP|REINDEX|DETACH)\b.*\bCONCURRENTLY\b")
 READS = re.compile(r"(?is)\s*(SHOW|SET|SAVEPOINT|RELEASE|SELECT\b.*\bpg_catalog)\b")
+
+
+_told_to_stop = threading.Event()
 
 
 class Interrupted(KeyboardInterrupt):
@@ -159,9 +163,13 @@ class Runner:
             "postgresql+psycopg://", creator=lambda: self._connect("migrate"), poolclass=NullPool
         )
         attempt = Attempt(engine, self._spec.lock_timeout_ms)
+        tell_what_is_written(engine, partial(self._tell_written, step, number))
         try:
             self._upgrade(engine, step, number)
         except (Exception, SystemExit) as error:
+            if _told_to_stop.is_set():
+                # What user code was cut off in may fail once more while it cleans up.
+                raise Interrupted from None
             sqlstate = _sqlstate_of(error)
             if sqlstate not in RETRIED or attempt.half_applied or self._is_last(number):
                 raise RevisionFailed(
@@ -217,6 +225,10 @@ class Runner:
             keepalives_interval=2,
             keepalives_count=3,
         )
+
+    def _tell_written(self, step: Step, attempt: int, event_name: str, **more: Any) -> None:
+        """What is about to be committed."""
+        self._say(event_name, step, attempt, **more)
 
     def _report(self, step: Step, attempt: int, fields: Mapping[str, Any]) -> None:
         """How far a long step came."""
@@ -276,6 +288,7 @@ def main() -> int:
 
 
 def _interrupt(number: int, _: FrameType | None) -> NoReturn:
+    _told_to_stop.set()
     signal.signal(number, signal.SIG_IGN)  # once is enough: the rollback must not be interrupted
     raise Interrupted
 

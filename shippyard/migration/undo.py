@@ -185,7 +185,7 @@ def _ask(
 ) -> tuple[tuple[Guard, ...], NowFacts]:
     events: Sequence[Mapping[str, Any]] = run.detail.get("steps", ())
     begun = begun_of(events, at, run.way)
-    half = begun if begun and half_applied_of(events, begun) is not False else None
+    half = begun if begun and half_applied_of(events, begun, plan) is not False else None
     names = [step.revision for step in steps]
     try:
         guards = _guards(session, run, plan, names)

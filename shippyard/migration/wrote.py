@@ -16,7 +16,7 @@ TABLES_MAX = 500
 CHANGES_ROWS = re.compile(
     r"(?is)\s*(INSERT|UPDATE|DELETE|MERGE|TRUNCATE|COPY|DO|CALL|SELECT|WITH)\b"
 )
-HARMLESS = re.compile(r"(?is)\bpg_catalog\.|\balembic_version\b|\bcurrent_setting\b")
+HARMLESS = re.compile(r"(?is)\s*(SHOW|SET|RESET|SELECT\b.*\bpg_catalog)\b")
 XID_SQL = "SELECT pg_catalog.pg_current_xact_id_if_assigned()::xid::text"
 COUNTS_SQL = f"""
 SELECT schemaname || '.' || relname, n_tup_ins, n_tup_upd, n_tup_del
@@ -76,12 +76,14 @@ def wrote_of(events: Iterable[Mapping[str, Any]]) -> Wrote | None:
 
 
 def tell_what_is_written(engine: Engine, say: Say) -> None:
-    """Have `say` told of each commit's rows, and of each statement that commits by itself.
+    """Have `say` told of each commit's rows, and of statements that commit by themselves.
 
     `say("wrote", xid=…, tables={name: [inserted, updated, deleted]})` comes before the commit;
-    `say("autocommit", statement=…, rows_unknown=…)` before the statement.
+    `say("autocommit", statement=…, rows_unknown=…)` before the first statement that may change
+    rows, and before the first that does not: a backfill has thousands.
     """
     seen: dict[str, Counts] = {}
+    told: set[bool] = set()
 
     def before_commit(connection: Connection) -> None:
         driver: Any = connection.connection.dbapi_connection
@@ -101,8 +103,9 @@ def tell_what_is_written(engine: Engine, say: Say) -> None:
 
     def before_statement(connection: Connection, _: Any, statement: str, *__: Any) -> None:
         driver: Any = connection.connection.dbapi_connection
-        if driver.autocommit and not HARMLESS.search(statement):
-            unknown = CHANGES_ROWS.match(statement) is not None
+        unknown = CHANGES_ROWS.match(statement) is not None
+        if driver.autocommit and unknown not in told and not HARMLESS.match(statement):
+            told.add(unknown)
             say("autocommit", statement=" ".join(statement.split())[:200], rows_unknown=unknown)
 
     event.listen(engine, "commit", before_commit)

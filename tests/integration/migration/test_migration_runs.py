@@ -72,7 +72,7 @@ def test_a_run_takes_the_backup_applies_and_records(bench: Any) -> None:
     assert steps == [
         "backed_up",
         "locked",
-        *["revision_started", "revision_done"] * 2,
+        *["revision_started", "wrote", "revision_done"] * 2,
         "done",
     ]
     assert [e.get("revision") for e in bench.events if e["phase"] == "run"] == ["001"] * 2 + [
