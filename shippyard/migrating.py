@@ -21,6 +21,7 @@ from shippyard.migration.drift import Drifts
 from shippyard.migration.facts import Backups, Live
 from shippyard.migration.filling import Backfills
 from shippyard.migration.journal import Journal
+from shippyard.migration.launch_isolation import IsolationNotice, guarded
 from shippyard.migration.launch_socket import launcher_of
 from shippyard.migration.parts import Parts
 from shippyard.migration.rehearsal.store import RehearsalStore
@@ -119,5 +120,8 @@ def join(ground: Ground) -> Migrating:
     methods = [*migration_methods.build(migrations, backfills), *drift_methods.build(drifts)]
     if policy:
         methods += approval_methods.build(Desk(book, migrations, policy, lambda: None))
+    services: list[Service] = [backfills, migrations]
+    if policy:
+        services.append(IsolationNotice(policy.runner_socket, guarded(ground.config)))
     jobs = (Job("migration.drift", DRIFT_SCHEDULE, drifts.look_at_all),)
-    return Migrating(migrations, backfills, (backfills, migrations), jobs, methods)
+    return Migrating(migrations, backfills, services, jobs, methods)

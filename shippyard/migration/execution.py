@@ -303,16 +303,16 @@ def let_go(release: Callable[[], None], run: Run) -> None:
 
 
 def message_of(event: Event) -> str:
-    """What a person is told about one of the runner's events."""
-    revision = event["revision"]
-    match event["event"]:
+    """What a person is told about one of the runner's events. It may say anything at all."""
+    revision = event.get("revision")
+    match event.get("event"):
         case "revision_started":
             return f"applying {revision}"
         case "lock_retry":
-            return f"{revision}: a lock was not free, trying again in {event['pause_s']:g} s"
+            return f"{revision}: a lock was not free, trying again in {event.get('pause_s')} s"
         case "revision_done":
-            return f"{revision} applied in {event['elapsed_s']:g} s"
+            return f"{revision} applied in {event.get('elapsed_s')} s"
         case "progress":
-            return str(event["message"])
+            return str(event.get("message"))
         case _:
-            return f"{revision}: {event.get('message', event['event'])}"
+            return f"{revision}: {event.get('message', event.get('event'))}"

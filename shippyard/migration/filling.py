@@ -23,6 +23,9 @@ from shippyard.telemetry.metrics import Metrics
 
 FILL_TIMEOUT_S = 30 * 86400.0
 LAST_WORDS_S = 10.0
+NAME_MAX_CHARS = 63
+NAMES_MAX = 200
+"""Series of backfills, at most."""
 
 Key = tuple[str, str]
 
@@ -50,6 +53,7 @@ class Backfills:
         self._clock = clock
         self._lock = threading.Lock()
         self._filling: dict[Key, Child | None] = {}
+        self._named: set[Key] = set()
 
     def standing(self, database: str | None = None) -> list[dict[str, Any]]:
         """How every registered backfill stands; of a database that gives no answer nothing."""
@@ -100,15 +104,22 @@ class Backfills:
                 child.interrupt()
 
     def seen(self, database: str, event: Mapping[str, Any]) -> None:
-        """A batch was done, by a run or by us: keep the figures true."""
-        if "backfill" not in event:
+        """A batch was done, by a run or by us: keep the figures true.
+
+        What a run says is user code's word: it may say anything, and as much as it likes.
+        """
+        name, rows = event.get("backfill"), event.get("rows")
+        if not (isinstance(name, str) and isinstance(rows, int)):
             return
-        labels = (database, str(event["backfill"]))
-        self._metrics.backfill_rows.labels(*labels).set(event["rows"])
+        labels = (database, name[:NAME_MAX_CHARS])
+        if labels not in self._named and len(self._named) >= NAMES_MAX:
+            return
+        self._named.add(labels)
+        self._metrics.backfill_rows.labels(*labels).set(rows)
         self._metrics.backfill_moved_at.labels(*labels).set(self._clock.now().timestamp())
-        if event["estimate"]:
-            left = max(event["estimate"] - event["seen"], 0)
-            self._metrics.backfill_left.labels(*labels).set(left)
+        estimate, seen = event.get("estimate"), event.get("seen")
+        if isinstance(estimate, int) and isinstance(seen, int):
+            self._metrics.backfill_left.labels(*labels).set(max(estimate - seen, 0))
 
     def _target(self, database: str) -> Target:
         target = self._targets.get(database)
