@@ -20,10 +20,14 @@ from shippyard.migration.audit import Audit
 from shippyard.migration.drift import Drifts
 from shippyard.migration.facts import Backups, Live
 from shippyard.migration.filling import Backfills
+from shippyard.migration.hazards.model import Hazard
+from shippyard.migration.hazards.squawk import find_squawk, with_advice
 from shippyard.migration.journal import Journal
+from shippyard.migration.known import Advise
 from shippyard.migration.launch_isolation import IsolationNotice, guarded
 from shippyard.migration.launch_socket import launcher_of
 from shippyard.migration.parts import Parts
+from shippyard.migration.plan import Plan
 from shippyard.migration.rehearsal.store import RehearsalStore
 from shippyard.migration.service import Migrations
 from shippyard.migration.supervise import Supervisor
@@ -112,6 +116,7 @@ def join(ground: Ground) -> Migrating:
         backups=ground.backups,
         live=ground.live,
         tell=ground.tell,
+        advise=_advice_of(find_squawk() if policy and policy.squawk else None, ground.processes),
         batch_seen=backfills.seen,
         remember=ground.remember,
     )
@@ -125,3 +130,10 @@ def join(ground: Ground) -> Migrating:
         services.append(IsolationNotice(policy.runner_socket, guarded(ground.config)))
     jobs = (Job("migration.drift", DRIFT_SCHEDULE, drifts.look_at_all),)
     return Migrating(migrations, backfills, services, jobs, methods)
+
+
+def _advice_of(squawk: str | None, processes: Processes) -> Advise:
+    def advise(found: tuple[Hazard, ...], plan: Plan) -> tuple[Hazard, ...]:
+        return with_advice(found, plan, processes, squawk) if squawk else found
+
+    return advise

@@ -4,7 +4,7 @@ The hash is what an approval is of. Live facts are not part of it: they are judg
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Protocol
@@ -14,9 +14,13 @@ import structlog
 from shippyard.migration.hazards import find_hazards
 from shippyard.migration.hazards.model import Hazard
 from shippyard.migration.identity import plan_hash
+from shippyard.migration.plan import Plan
 from shippyard.migration.planner import Prepared
 from shippyard.migration.rehearsal.report import Report
 from shippyard.postgres.session import one_line
+
+Advise = Callable[[tuple[Hazard, ...], Plan], tuple[Hazard, ...]]
+"""Adds another program's advice to the hazards of a plan."""
 
 TOOLS = ("shippyard", "alembic", "sqlalchemy", "psycopg")
 
@@ -42,13 +46,13 @@ class Known:
     plan_hash: str
 
 
-def what_is_known(prepared: Prepared, rehearsals: Rehearsals) -> Known:
-    """Look the plan's text over, and ask for its rehearsal."""
+def what_is_known(prepared: Prepared, rehearsals: Rehearsals, advise: Advise) -> Known:
+    """Look the plan's text over, have `advise` add to what was found, ask for its rehearsal."""
     report, known = _rehearsal(prepared, rehearsals)
     plan, seen = prepared.plan, prepared.seen
     return Known(
         prepared,
-        find_hazards(plan, prepared.tree.files),
+        advise(find_hazards(plan, prepared.tree.files), plan),
         report,
         known,
         plan_hash(

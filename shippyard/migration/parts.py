@@ -16,7 +16,7 @@ from shippyard.migration.facts import BackupFacts, Backups, Facts, Live
 from shippyard.migration.gates import first_blocking
 from shippyard.migration.gates.verdict import Verdict
 from shippyard.migration.journal import Journal
-from shippyard.migration.known import Known, Rehearsals
+from shippyard.migration.known import Advise, Known, Rehearsals
 from shippyard.migration.order import Order
 from shippyard.migration.planner import look_or_none
 from shippyard.migration.supervise import Supervisor
@@ -45,6 +45,7 @@ class Parts:
     backups: Backups
     live: Live
     tell: Tell
+    advise: Advise
     batch_seen: BatchSeen
     remember: Callable[[], None]
 

@@ -248,7 +248,7 @@ class Migrations:
             raise PlanFailed(f"what the run left can't be dropped: {error}") from None
 
     def _known(self, prepared: Prepared) -> Known:
-        return what_is_known(prepared, self._parts.rehearsals)
+        return what_is_known(prepared, self._parts.rehearsals, self._parts.advise)
 
     def _configured(self, database: str) -> tuple[Migration, Target]:
         if database not in self._targets:
