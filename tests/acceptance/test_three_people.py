@@ -1,0 +1,75 @@
+"""A plan and three people: one looks, one asks and runs, one agrees; each a user of the kernel."""
+
+import grp
+import os
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from proofs.program import Ran
+from proofs.rig import DATABASE, Rig
+
+GROUP = "users"
+PEOPLE = {"viewer": 20001, "operator": 20002, "approver": 20003}
+
+As = Callable[..., Ran]
+
+
+@pytest.fixture
+def ask(own: Rig) -> As:
+    """`ctl` as one of the three; their uids have no names, so their numbers stand for them."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can be three people")
+    own.document["control"] |= {
+        "group": GROUP,
+        "operators": [str(PEOPLE["operator"])],
+        "approvers": [str(PEOPLE["approver"])],
+    }
+    own.document["migration"]["approvals"] = 1
+    own.start()
+
+    def asked(who: str, *arguments: str) -> Ran:
+        uid = str(PEOPLE[who])
+        groups = grp.getgrnam(GROUP).gr_gid
+        prefix = ("setpriv", f"--reuid={uid}", f"--regid={uid}", f"--groups={groups}")
+        return own.ctl(*arguments, prefix=prefix)
+
+    return asked
+
+
+def refused(ran: Ran, code: int, said: str) -> None:
+    assert ran.returncode == code, ran.stderr
+    assert said in ran.stderr
+    assert len(ran.stderr.splitlines()) == 1
+
+
+def test_a_plan_needs_another_persons_yes(ask: As) -> None:
+    looked = ask("viewer", "migrate", "plan")
+    refused(looked, 3, "gate approvals: 1 of 1 missing")
+    assert "shippyard ctl migrate request" in looked.stdout
+    refused(ask("viewer", "migrate", "--yes"), 3, "gate approvals")
+    refused(ask("viewer", "migrate", "request"), 5, "operators")
+    asked: dict[str, Any] = ask("operator", "migrate", "request", "--json").document
+    plan = asked["plan_hash"][:12]
+    refused(ask("operator", "migrate", "approve", plan), 5, "approvers")
+    agreed = ask("approver", "migrate", "approve", plan, "--reason", "seen in staging")
+    assert agreed.returncode == 0, agreed.stderr
+    refused(ask("approver", "migrate", "run", "--yes"), 3, "1 of 1 missing")
+    done = ask("operator", "migrate", "--yes", "--json")
+    assert done.returncode == 0, done.stderr
+    assert (done.document["state"], done.document["plan_hash"]) == ("done", asked["plan_hash"])
+    audit = ask("viewer", "migrate", "audit", "--json").document
+    assert (audit["problems"], audit["anchored"]) == ([], audit["entries"])
+    told = [(entry["actor"], entry["action"]) for entry in audit["log"]]
+    people = {name: str(uid) for name, uid in PEOPLE.items()}
+    assert told[:3] == [
+        (people["operator"], "plan.request"),
+        (people["approver"], "plan.approve"),
+        (people["operator"], "run.requested"),
+    ]
+    drift = ask("viewer", "migrate", "drift", DATABASE)
+    assert drift.returncode == 0, drift.stderr
+    assert "as the last run left it" in drift.stdout
+    waiting = ask("viewer", "migrate", "approvals", "--json").document
+    assert waiting["open"] == []
