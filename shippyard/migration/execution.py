@@ -22,6 +22,7 @@ from shippyard.migration.parts import Parts, blocking_for, gather_facts, plan_ha
 from shippyard.migration.planner import Look, look_or_none
 from shippyard.migration.states import RunEvent
 from shippyard.migration.supervise import Event
+from shippyard.migration.verification import Verification
 from shippyard.postgres.session import one_line
 from shippyard.telemetry.condition import Condition
 
@@ -73,6 +74,7 @@ class Execution:
         self._known = known
         self._prepared = known.prepared
         self._plan = known.prepared.plan
+        self._verification = Verification(known.prepared, parts.clock)
         self._order = order
         self._stopping = stopping
         self._progress = listener.progress
@@ -119,6 +121,8 @@ class Execution:
         if backup_first:
             self._back_up()
             self._pass_gates(backup_promised=False)
+        self._tell("verify", "looking at the data before")
+        self._verification.look_before()
         self._apply()
         self._verify()
 
@@ -198,6 +202,20 @@ class Execution:
         left = self._new_invalid_indexes(found)
         if left:
             raise RunFailed("a concurrent build did not finish")
+        self._look_at_integrity()
+
+    def _look_at_integrity(self) -> None:
+        """Whether what the plan had not to touch is as it was."""
+        steps = self._parts.journal.get(self.run_id).detail["steps"]
+        found = self._verification.look_after(steps)
+        self._parts.journal.note(self.run_id, integrity=found.document())
+        self._tell("verify", f"integrity: {found.verdict}")
+        database = self._plan.database
+        if found.verdict == "damaged":
+            said = f"the data is not whole: {found.findings[0]}"
+            self._parts.tell(Condition("migration_damaged", database, said))
+            raise RunFailed(said)
+        self._parts.tell(Condition("migration_damaged", database, None))
 
     def _on_event(self, event: Event) -> None:
         if event.get("event") == "progress":  # told to whoever looks on, not worth a record

@@ -53,7 +53,7 @@ def test_plan_run_history(bench: Any) -> None:
     assert (run["state"], run["requested_by"], run["backup_id"]) == ("done", "ana", "backup-0")
     assert {item["verdict"]["gate"] for item in told.items} == {v["gate"] for v in plan["verdicts"]}
     phases = list(dict.fromkeys(fields["phase"] for fields in told.progressed))
-    assert phases == ["plan", "gate", "backup", "run", "verify"]
+    assert phases == ["plan", "gate", "backup", "verify", "run"]
     again = ask(bench, "migrate.run", database="shippyar")
     assert (again["id"], again["state"]) == (None, "nothing_to_do")
     assert [r["id"] for r in ask(bench, "migrate.history")["runs"]] == [run["id"]]

@@ -1,0 +1,50 @@
+"""Owns looking whether a run left the database whole: before, after, and what to make of it.
+
+What can't be looked at is `unknown`, never well. Takes nothing back.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import structlog
+
+from shippyard.host.clock import Clock
+from shippyard.migration.integrity import Integrity, Snapshot, compare, expected_of, take
+from shippyard.migration.planner import Prepared
+from shippyard.migration.wrote import wrote_of
+from shippyard.postgres.session import QueryFailed, Unreachable
+
+LOOK_S = 60.0
+
+log = structlog.get_logger(__name__)
+
+
+class Verification:
+    """One run's two looks."""
+
+    def __init__(self, prepared: Prepared, clock: Clock) -> None:
+        self._prepared = prepared
+        self._clock = clock
+        self._revisions = [step.revision for step in prepared.rest]
+        self._before: Snapshot | None = None
+
+    def look_before(self) -> None:
+        """See what there is before anything is changed."""
+        self._before = self._look(None)
+
+    def look_after(self, events: Iterable[Mapping[str, Any]]) -> Integrity:
+        """See what became of it; `events` are the runner's, which tell what it wrote itself."""
+        before = self._before
+        after = self._look(before) if before else None
+        if before is None or after is None:
+            return Integrity("unknown", ("the database could not be looked at",))
+        wrote = wrote_of(events)
+        return compare(before, after, expected_of(self._prepared.plan, self._revisions, wrote))
+
+    def _look(self, before: Snapshot | None) -> Snapshot | None:
+        target, plan = self._prepared.target, self._prepared.plan
+        try:
+            return take(target, plan, timeout_s=LOOK_S, before=before, clock=self._clock)
+        except (Unreachable, QueryFailed) as error:
+            log.warning("migration.integrity_unknown", database=plan.database, error=str(error))
+            return None
