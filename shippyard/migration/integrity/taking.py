@@ -21,8 +21,10 @@ from shippyard.migration.integrity.model import (
     Snapshot,
     TableSeen,
 )
+from shippyard.migration.journal import Way
 from shippyard.migration.plan import Plan
-from shippyard.migration.said import said_by, unread
+from shippyard.migration.rehearsal.report import Report
+from shippyard.migration.said import Said, said_by, say, unread
 from shippyard.migration.version_table import read_current
 from shippyard.migration.wrote import Wrote
 from shippyard.postgres.schema_objects import read_objects
@@ -67,10 +69,42 @@ def take(
         session.close()
 
 
-def expected_of(plan: Plan, revisions: Sequence[str], wrote: Wrote | None) -> Changes:
-    """What a run of these revisions may change; the last of them is where it must stand."""
-    at = revisions[-1] if revisions else plan.current
-    return Changes(at, said_by(plan, revisions), unread(plan, revisions), wrote)
+def expected_of(
+    plan: Plan,
+    revisions: Sequence[str],
+    wrote: Wrote | None,
+    *,
+    way: Way = "up",
+    report: Report | None = None,
+) -> Changes:
+    """What a run of these revisions, in the order they are taken, may change.
+
+    Of a revision whose SQL could not be read, a rehearsal's recorded statements say what it does.
+    """
+    recorded = _recorded(report, way, unread(plan, revisions, way))
+    said = (*said_by(plan, revisions, way), *(each for text in recorded.values() for each in text))
+    hidden = tuple(e for e in unread(plan, revisions, way) if e not in recorded)
+    return Changes(_end_of(plan, revisions, way), said, hidden, wrote)
+
+
+def _end_of(plan: Plan, revisions: Sequence[str], way: Way) -> str | None:
+    if not revisions:
+        return plan.current
+    if way == "up":
+        return revisions[-1]
+    last = next(each for each in plan.revisions if each.revision == revisions[-1])
+    return last.down[0] if last.down else None
+
+
+def _recorded(
+    report: Report | None, way: Way, revisions: Sequence[str]
+) -> dict[str, tuple[Said, ...]]:
+    found: dict[str, tuple[Said, ...]] = {}
+    for passage in report.passages if report and report.outcome == "passed" else ():
+        for each in passage.recorded.statements if passage.way == way else ():
+            if each.revision in revisions and each.revision is not None:
+                found[each.revision] = (*found.get(each.revision, ()), *say(each.text))
+    return found
 
 
 class _Taking:
