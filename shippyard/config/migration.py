@@ -1,6 +1,6 @@
 """Owns the configuration of migrations: where the tree is, and the policy under which it may run.
 
-What is not set depends on the environment: production asks for an approval.
+What is not set depends on the environment: production asks for an approval, and watches.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from pydantic import Field
 from shippyard.config.base import Environment, Model
 
 BY_ENVIRONMENT: Mapping[Environment, Mapping[str, Any]] = {
-    "production": {"approvals": 1},
+    "production": {"approvals": 1, "watch_s": 60.0},
 }
 """What holds in an environment where the file does not say otherwise."""
 
@@ -20,20 +20,13 @@ BY_ENVIRONMENT: Mapping[Environment, Mapping[str, Any]] = {
 class Migration(Model):
     """The migrations tree and the policy under which it may change a database.
 
-    A lock is waited for between `lock_timeout_min_ms` and `lock_timeout_ms`, as long as the
-    application's own transactions take; after `watchdog_ms` of blocking somebody a statement of
-    ours is cancelled. `rehearsal` asks for one of the same plan, not older than
-    `rehearsal_max_age_s`; `approvals` for as many people beside the one who runs it. With
-    `staging_keys` (public keys) the same content must have run in staging first. `disk_factor`
-    times what the rehearsal took must be free. After a run health is watched for `watch_s`; with
-    `rollback_when_damaged` a run whose data did not stay whole is undone where that was proven
-    to work. `runner_socket` is where systemd starts runners as another user.
+    `rehearsal` asks for one of the same plan, not older than `rehearsal_max_age_s`; `approvals` for
+    as many people beside the one who runs it. After a run health is watched for `watch_s`.
+    `runner_socket` is where systemd starts runners as another user.
     """
 
     alembic_ini: Path
-    lock_timeout_min_ms: int = Field(50, ge=10, le=60_000)
     lock_timeout_ms: int = Field(200, ge=10, le=60_000)
-    watchdog_ms: int = Field(300, ge=50, le=60_000)
     statement_timeout_s: float = Field(3600.0, gt=0)
     lock_attempts: int = Field(30, ge=1, le=1000)
     retry_pause_s: float = Field(1.0, gt=0, le=60)
@@ -44,13 +37,8 @@ class Migration(Model):
     unknown_blocks: bool = True
     rehearsal: bool = False
     rehearsal_max_age_s: float = Field(48 * 3600.0, gt=0)
-    rehearsal_timeout_s: float = Field(4 * 3600.0, gt=0)
     approvals: int = Field(0, ge=0, le=10)
     approval_max_age_s: float = Field(72 * 3600.0, gt=0)
-    staging_keys: tuple[str, ...] = ()
-    staging_max_age_s: float = Field(14 * 86400.0, gt=0)
-    disk_factor: float = Field(2.0, ge=1)
     watch_s: float = Field(0.0, ge=0, le=3600)
-    rollback_when_damaged: bool = False
     squawk: bool = True
     runner_socket: Path | None = None

@@ -3,6 +3,7 @@
 RULES = (
     "migration_failed",
     "migration_damaged",
+    "migration_hurting",
     "migration_emergency",
     "schema_drift",
 )

@@ -22,7 +22,7 @@ from shippyard.migration.parts import Parts, blocking_for, gather_facts, plan_ha
 from shippyard.migration.planner import Look, look_or_none
 from shippyard.migration.states import RunEvent
 from shippyard.migration.supervise import Event
-from shippyard.migration.verification import Verification
+from shippyard.migration.verification import Health, Verification, watched
 from shippyard.postgres.session import one_line
 from shippyard.telemetry.condition import Condition
 
@@ -123,8 +123,10 @@ class Execution:
             self._pass_gates(backup_promised=False)
         self._tell("verify", "looking at the data before")
         self._verification.look_before()
-        self._apply()
-        self._verify()
+        with watched(self._prepared, self._parts.clock, self._stopping) as health:
+            self._apply()
+            self._verify()
+            self._watch(health)
 
     def _pass_gates(self, *, backup_promised: bool) -> None:
         self._refuse_if_stopping()
@@ -216,6 +218,15 @@ class Execution:
             self._parts.tell(Condition("migration_damaged", database, said))
             raise RunFailed(said)
         self._parts.tell(Condition("migration_damaged", database, None))
+
+    def _watch(self, health: Health) -> None:
+        """Whether the application fares as it did before; it is told, and takes nothing back."""
+        found = health.watch(lambda left_s: self._tell("watch", f"watching for {left_s:.0f} s"))
+        if found is None:
+            return
+        self._parts.journal.note(self.run_id, aftercare=found.document())
+        hurts = found.evidence[0] if found.verdict == "hurting" else None
+        self._parts.tell(Condition("migration_hurting", self._plan.database, hurts))
 
     def _on_event(self, event: Event) -> None:
         if event.get("event") == "progress":  # told to whoever looks on, not worth a record

@@ -1,14 +1,18 @@
-"""Owns looking whether a run left the database whole: before, after, and what to make of it.
+"""Owns looking whether a run left the database whole and the application well: before and after.
 
 What can't be looked at is `unknown`, never well. Takes nothing back.
 """
 
-from collections.abc import Iterable, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from shippyard.host.clock import Clock
+from shippyard.migration.aftercare import Aftercare, Baseline, ServerVitals, baseline, watch
 from shippyard.migration.integrity import Integrity, Snapshot, compare, expected_of, take
 from shippyard.migration.planner import Prepared
 from shippyard.migration.wrote import wrote_of
@@ -48,3 +52,41 @@ class Verification:
         except (Unreachable, QueryFailed) as error:
             log.warning("migration.integrity_unknown", database=plan.database, error=str(error))
             return None
+
+
+@dataclass(frozen=True)
+class Health:
+    """How the application fared before a run, and how it is looked at after.
+
+    `before` is None where nobody wants it watched.
+    """
+
+    vitals: ServerVitals
+    before: Baseline | None
+    watch_s: float
+    clock: Clock
+    stopping: threading.Event
+
+    def watch(self, tell: Callable[[float], None]) -> Aftercare | None:
+        """Look for a while; None when nobody wants it."""
+        if self.before is None:
+            return None
+        return watch(
+            self.vitals,
+            self.before,
+            self.watch_s,
+            clock=self.clock,
+            stopping=self.stopping,
+            tell=tell,
+        )
+
+
+@contextmanager
+def watched(prepared: Prepared, clock: Clock, stopping: threading.Event) -> Iterator[Health]:
+    """How the database fares, from just before the block on."""
+    vitals, watch_s = ServerVitals(prepared.target), prepared.policy.watch_s
+    try:
+        before = baseline(vitals, stopping) if watch_s else None
+        yield Health(vitals, before, watch_s, clock, stopping)
+    finally:
+        vitals.close()

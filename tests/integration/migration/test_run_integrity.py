@@ -33,3 +33,13 @@ def test_rows_that_a_function_took_away_are_missed_and_told(bench: Any) -> None:
     assert [c.severity for c in bench.told if c.rule == "migration_damaged" and c.summary] == [
         "page"
     ]
+
+
+def test_health_is_watched_for_a_while_where_that_is_asked_for(bench: Any) -> None:
+    bench.begin_with_parcels()
+    bench.tree.add("op.execute('ALTER TABLE parcels ADD COLUMN note text')")
+    policy = bench.migrations._config.model_copy(update={"watch_s": 1.0})
+    run = bench.build(config=policy).run("shippyar", order=bench.ana)
+    assert run.state == "done"
+    assert run.detail["aftercare"]["verdict"] in {"settled", "unknown"}
+    assert [c.summary for c in bench.told if c.rule == "migration_hurting"] == [None]

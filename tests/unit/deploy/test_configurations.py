@@ -100,7 +100,7 @@ def test_staging_asks_of_a_migration_what_production_asks() -> None:
     staging, production = shipped("staging").migration, shipped("production").migration
     assert staging is not None
     assert production is not None
-    assert staging.model_copy(update={"approvals": 1}) == production
+    assert staging.model_copy(update={"approvals": 1, "watch_s": 60.0}) == production
     assert staging.approvals == 0
 
 
