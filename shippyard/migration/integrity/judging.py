@@ -13,10 +13,11 @@ FINDINGS_MAX = 50
 def compare(before: Snapshot, after: Snapshot, expected: Changes) -> Integrity:
     """What a run did beside what it was to do.
 
-    Where its SQL could not be read, what nobody said may have been meant: that is `unknown`. So is
-    a table with rows of which none was looked at.
+    Where its SQL could not be read, what nobody said may have been meant: that is `unknown`. So are
+    rows that were changed while the run wrote uncounted, and a table with rows of which none was
+    looked at.
     """
-    pairs = list(_pairs(before, after, Triggers({**after.objects, **before.objects}, expected)))
+    pairs = list(_pairs(before, after, Triggers(before.objects, after.objects, expected)))
     findings = [
         *_version(after, expected),
         *judge_objects(before.objects, after.objects, expected),
@@ -26,7 +27,7 @@ def compare(before: Snapshot, after: Snapshot, expected: Changes) -> Integrity:
     ]
     unseen = list(_not_looked_at(before, pairs))
     looked = {pair.name: len(pair.before.sample) for pair in pairs if not pair.after.why_not}
-    damaged = any(each.certain or not expected.unread for each in findings)
+    damaged = any(each.certain or not (each.unsure or expected.unread) for each in findings)
     verdict: Verdict = "damaged" if damaged else "unknown" if findings or unseen else "ok"
     said = (*texts(findings), *unseen)
     return Integrity(verdict, said[:FINDINGS_MAX], looked)

@@ -23,10 +23,14 @@ SWITCHES = ("ROW LEVEL SECURITY", "FORCED")
 
 @dataclass(frozen=True)
 class Finding:
-    """`certain`: no plan can mean it. Else it is one because no statement says so."""
+    """`certain`: no plan can mean it. Else it is one because no statement says so.
+
+    `unsure`: it may as well be the application's doing.
+    """
 
     text: str
     certain: bool = False
+    unsure: bool = False
 
 
 @dataclass(frozen=True)

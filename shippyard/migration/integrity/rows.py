@@ -16,6 +16,7 @@ from shippyard.migration.said import is_meant
 # The server's counts of what others did come late; so many changes more than they say are theirs.
 LATE_ROWS = 20
 LATE_FACTOR = 2
+UNCOUNTED = "while the run wrote in statements that commit by themselves, which nobody counts"
 SWAP_LOSES = 0.01  # what others deleted while a table was copied into another
 
 
@@ -69,54 +70,53 @@ def _is_behind(seen: SequenceSeen) -> bool:
 def _deleted(pair: Pair, expected: Changes) -> Iterator[Finding]:
     if _says_delete(pair, expected):
         return
-    wrote, of = expected.wrote, len(pair.before.sample)
-    ours = wrote.of(pair.plain).deleted if wrote else 0
+    ours = expected.wrote.of(pair.plain).deleted if expected.wrote else 0
+    lost, looked = pair.lost, len(pair.before.sample)
+    gone = f"{pair.name}: {lost:,} of {looked:,} rows that were looked at are gone"
     if ours:
         yield Finding(f"{pair.name}: the run deleted {ours:,} rows of it")
-    elif pair.lost and _is_ours(pair, expected):
-        yield Finding(f"{pair.name}: {pair.lost:,} of {of:,} rows that were looked at are gone")
+    elif lost and _was_replaced(pair):
+        yield Finding(gone)
+    elif lost and _wrote_uncounted(expected):
+        yield Finding(f"{gone}, {UNCOUNTED}", unsure=True)
     elif pair.after.empty and not pair.before.empty and not pair.before.has_key:
         yield Finding(f"{pair.name} is empty, and was not")
 
 
-def _is_ours(pair: Pair, expected: Changes) -> bool:
-    """Whether lost rows are the run's doing, though it counted none. TRUNCATE counts none."""
+def _was_replaced(pair: Pair) -> bool:
+    """Whether rows went with their table's file, or stayed in another table. None are counted."""
     looked = len(pair.before.sample)
     if pair.before.oid != pair.after.oid:
         return pair.lost > SWAP_LOSES * looked
-    if pair.before.file != pair.after.file and pair.lost == looked:
-        return True
-    known = expected.wrote is not None and not expected.wrote.unseen
-    return not known and pair.before.deleted == 0
+    return pair.before.file != pair.after.file and pair.lost == looked
+
+
+def _wrote_uncounted(expected: Changes) -> bool:
+    return expected.wrote is None or bool(expected.wrote.unseen)
 
 
 def _changed(pair: Pair, expected: Changes) -> Iterator[Finding]:
     said = _said_columns(pair, expected)
-    for column, after_column in _common(pair, said):
-        changed = [
-            now for was, now in _rows(pair) if was.hashes[column[1]] != now.hashes[after_column]
-        ]
-        count = len(changed)
-        if count and _by_the_run(pair, changed, expected, rewritten=bool(said)):
-            yield Finding(
-                f"{pair.name}.{column[0]}: {count:,} of {len(pair.after.sample):,} "
-                "values that were looked at are not as before"
-            )
+    for (name, place), now_place in _common(pair, said):
+        changed = [now for was, now in _rows(pair) if was.hashes[place] != now.hashes[now_place]]
+        ours = [e for e in changed if expected.wrote and e.xmin in expected.wrote.xids]
+        looked = len(pair.after.sample)
+        text = (
+            f"{pair.name}.{name}: {{}} of {looked:,} values that were looked at are not as before"
+        )
+        if ours and _is_damage(pair, len(ours), expected, rewritten=bool(said)):
+            yield Finding(text.format(f"{len(ours):,}"))
+        elif changed and not said and _wrote_uncounted(expected):
+            yield Finding(f"{text.format(f'{len(changed):,}')}, {UNCOUNTED}", unsure=True)
 
 
-def _by_the_run(
-    pair: Pair, changed: list[SampledRow], expected: Changes, *, rewritten: bool
-) -> bool:
-    wrote = expected.wrote
-    ours = [each for each in changed if wrote and each.xmin in wrote.xids]
-    if not ours:
-        known = wrote is not None and not wrote.unseen
-        return not known and not rewritten and pair.before.updated == 0
+def _is_damage(pair: Pair, ours: int, expected: Changes, *, rewritten: bool) -> bool:
+    """Rows that a run rewrites on purpose hide who changed the rest of them before."""
     if not rewritten and pair.before.file == pair.after.file:
         return True
-    assert wrote is not None
-    by_others = pair.after.updated - pair.before.updated - wrote.of(pair.plain).updated
-    return len(ours) > LATE_ROWS + LATE_FACTOR * max(0, by_others)
+    wrote = expected.wrote.of(pair.plain).updated if expected.wrote else 0
+    by_others = pair.after.updated - pair.before.updated - wrote
+    return ours > LATE_ROWS + LATE_FACTOR * max(0, by_others)
 
 
 def _rows(pair: Pair) -> Iterator[tuple[SampledRow, SampledRow]]:

@@ -15,29 +15,43 @@ TRIGGER = "trigger "
 
 
 class Triggers:
-    """The words of every function that the tables' triggers call."""
+    """The words of every function that the tables' triggers call.
 
-    def __init__(self, objects: Mapping[str, str], expected: Changes) -> None:
-        self._words: dict[str, set[str]] = {}
-        for name, definition in objects.items():
-            if name.startswith(TRIGGER) and (call := CALLS.search(definition)):
-                table = name[len(TRIGGER) :].rpartition(".")[0].replace('"', "")
-                self._words.setdefault(table, set()).update(_body(objects, call.group(1)))
-        written = {
-            each.table for each in expected.said if each.sets or each.inserts or each.deletes
+    A trigger that the plan makes may write its own rows; others' only one that was there before.
+    """
+
+    def __init__(
+        self, before: Mapping[str, str], after: Mapping[str, str], expected: Changes
+    ) -> None:
+        self._old = _words_by_table(before)
+        self._new = _words_by_table(after)
+        written = {e.table for e in expected.said if e.sets or e.inserts or e.deletes}
+        self._written = {
+            table
+            for table in self._old.keys() | self._new.keys()
+            if any(is_meant(each, table) for each in written)
         }
-        self._written = {t for t in self._words if any(is_meant(w, t) for w in written)}
 
     def written(self, name: str, columns: Iterable[str]) -> frozenset[str]:
         """The columns of one table that triggers may write."""
         plain = name.replace('"', "")
         bare = plain.rpartition(".")[2]
-        words = (
-            self._words[each]
-            for each in self._written
-            if each == plain or bare in self._words[each]
-        )
-        return frozenset(columns) & frozenset[str]().union(*words)
+        words: set[str] = set()
+        if plain in self._written:
+            words |= self._old.get(plain, set()) | self._new.get(plain, set())
+        for each in self._written:
+            found = self._old.get(each, set())
+            words |= found if bare in found else set()
+        return frozenset(columns) & words
+
+
+def _words_by_table(objects: Mapping[str, str]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for name, definition in objects.items():
+        if name.startswith(TRIGGER) and (call := CALLS.search(definition)):
+            table = name[len(TRIGGER) :].rpartition(".")[0].replace('"', "")
+            found.setdefault(table, set()).update(_body(objects, call.group(1)))
+    return found
 
 
 def _body(objects: Mapping[str, str], function: str) -> set[str]:
