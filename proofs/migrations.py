@@ -3,10 +3,16 @@
 import signal
 import sys
 
-from proofs.gate import crash, hazards, hostile, recording
+from proofs.gate import crash, hazards, hostile, integrity, recording
 from proofs.table import Row, main
 
-ROWS: tuple[Row, ...] = (*hazards.ROWS, *hostile.ROWS, *recording.ROWS, *crash.ROWS)
+ROWS: tuple[Row, ...] = (
+    *hazards.ROWS,
+    *hostile.ROWS,
+    *recording.ROWS,
+    *crash.ROWS,
+    *integrity.ROWS,
+)
 
 if __name__ == "__main__":
     # A stop asked for from outside takes down what was put up, as Ctrl-C does.
