@@ -180,7 +180,8 @@ def _renamed(
             was, now = name[6:], f"{name[6:].rpartition('.')[0]}.{_part(new)}"
             if f"table {was}" in after or f"table {now}" in before:
                 continue
-            found = {_moved(n, was, now): d.replace(was, now) for n, d in found.items()}
+            whole = re.compile(rf"{re.escape(was)}(?![\w$])")
+            found = {_moved(n, was, now): whole.sub(now, d) for n, d in found.items()}
     return found
 
 
