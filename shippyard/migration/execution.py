@@ -23,6 +23,7 @@ from shippyard.migration.planner import Look, look_or_none
 from shippyard.migration.states import RunEvent
 from shippyard.migration.supervise import Event
 from shippyard.migration.verification import Health, Verification, watched
+from shippyard.migration.wrote import WRITES
 from shippyard.postgres.session import one_line
 from shippyard.telemetry.condition import Condition
 
@@ -235,7 +236,7 @@ class Execution:
             self._parts.journal.step(self.run_id, event)
         if event.get("event") == "lock_retry":
             self._parts.metrics.migration_lock_retries.labels(self._plan.database).inc()
-        if "revision" in event and "attempt" in event:
+        if "revision" in event and "attempt" in event and event.get("event") not in WRITES:
             more = {"revision": event["revision"], "attempt": event["attempt"]}
             self._tell("run", message_of(event), **more)
 

@@ -29,6 +29,9 @@ WHERE n_tup_ins + n_tup_upd + n_tup_del > 0 AND relname <> 'alembic_version'
 ORDER BY 1 LIMIT {TABLES_MAX}
 """
 
+WRITES = frozenset({"wrote", "autocommit"})
+"""A runner's events that say what is written. They are for the record; nobody waits for them."""
+
 Say = Callable[..., None]
 
 
@@ -66,7 +69,7 @@ class Wrote:
 
 def wrote_of(events: Iterable[Mapping[str, Any]]) -> Wrote | None:
     """What a run's events say; None when its runner never told."""
-    told = [each for each in events if each.get("event") in {"wrote", "autocommit"}]
+    told = [each for each in events if each.get("event") in WRITES]
     if not told:
         return None
     tables: dict[str, Counts] = {}
