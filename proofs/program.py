@@ -18,7 +18,7 @@ from proofs.table import ROOT
 from proofs.waiting import Late
 
 STOP_TIMEOUT_S = 15.0
-COMMAND_TIMEOUT_S = 120.0
+COMMAND_TIMEOUT_S = 300.0
 FAILED_SHOWN = 5
 
 

@@ -45,7 +45,7 @@ class FakeClock:
 
 
 class Eventually(Protocol):
-    def __call__(self, condition: Callable[[], T], timeout_s: float = 10.0) -> T: ...
+    def __call__(self, condition: Callable[[], T], timeout_s: float = 30.0) -> T: ...
 
 
 # Don't look through a million objects of imported code for garbage, again and again.
@@ -90,7 +90,7 @@ def plain_logs() -> None:
 def eventually() -> Eventually:
     """Poll a condition until it is true, or fail at the deadline with its last value."""
 
-    def poll(condition: Callable[[], T], timeout_s: float = 10.0) -> T:
+    def poll(condition: Callable[[], T], timeout_s: float = 30.0) -> T:
         deadline = time.monotonic() + timeout_s
         while not (value := condition()):
             assert time.monotonic() < deadline, f"still {value!r} after {timeout_s:g} s"

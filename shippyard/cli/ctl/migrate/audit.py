@@ -11,9 +11,7 @@ from shippyard.cli.output import print_table, when
 
 
 @click.command(epilog=EXIT_CODES_HELP)
-@click.option(
-    "--verify", is_flag=True, help="Only look whether it is whole; exits 1 if not."
-)
+@click.option("--verify", is_flag=True, help="Only look whether it is whole; exits 1 if not.")
 @click.option("--since", type=int, default=0, help="Entries after this number.")
 @asks
 def audit(asking: Asking, *, verify: bool, since: int) -> None:
