@@ -34,7 +34,7 @@ def test_as_before_is_settled() -> None:
         ({"elapsed_ms": 12000.0}, "10.0 ms on average, 2.0 ms before"),
     ],
 )
-def test_worse_is_hurting(later: dict[str, float], said: str) -> None:
+def test_worse_is_hurting(later: dict[str, Any], said: str) -> None:
     found = judge(BEFORE, [FIRST, replace(LATER, **later)])
     assert found.verdict == "hurting"
     assert said in found.evidence[0]
