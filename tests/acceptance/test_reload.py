@@ -46,9 +46,9 @@ def test_a_backup_that_fails_after_a_reload_still_pages(own: Rig, eventually: Ev
 
     asker = threading.Thread(target=ask)
     asker.start()
-    eventually(mark.exists, 20)
+    eventually(mark.exists, 90)
     daemon.send(signal.SIGHUP)
-    eventually(lambda: "config.reloaded" in daemon.said(), 20)
+    eventually(lambda: "config.reloaded" in daemon.said(), 60)
     Path(f"{mark}.go").touch()
     page = eventually(lambda: own.pager.of("backup_failed", "trigger", 0), 20)[0]
     assert "the disk is on fire" in page.incident["summary"]
@@ -71,15 +71,15 @@ def test_a_reload_waits_for_no_migration_and_harms_none(own: Rig, eventually: Ev
 
     runner = threading.Thread(target=migrate)
     runner.start()
-    eventually(mark.exists, 20)
+    eventually(mark.exists, 90)
     daemon.send(signal.SIGHUP)
-    eventually(lambda: f"a migration of {DATABASE} runs" in daemon.said(), 20)
+    eventually(lambda: f"a migration of {DATABASE} runs" in daemon.said(), 60)
     Path(f"{mark}.go").touch()
-    runner.join(30)
+    runner.join(90)
     code, said = answers[0]
     assert code == 1
     assert "the disk is on fire" in said
     daemon.send(signal.SIGHUP)
-    eventually(lambda: "config.reloaded" in daemon.said(), 20)
+    eventually(lambda: "config.reloaded" in daemon.said(), 60)
     with own.connect() as connection:
         assert connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,)
