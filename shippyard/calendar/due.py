@@ -187,11 +187,11 @@ def _times_on(schedule: Schedule, day: date) -> set[datetime]:
         for minute in schedule.minutes
         for fold in folds
     )
-    return {t.astimezone(UTC) for t in local if not schedule.is_hourly or _exists(t)}
+    return {t.astimezone(UTC) for t in local if not schedule.is_hourly or is_shown(t)}
 
 
-def _exists(local: datetime) -> bool:
-    """Whether clocks ever show this time."""
+def is_shown(local: datetime) -> bool:
+    """Whether clocks in its zone ever show this time."""
     back = local.astimezone(UTC).astimezone(local.tzinfo)
     return back.replace(tzinfo=None) == local.replace(tzinfo=None)
 

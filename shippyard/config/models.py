@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, model_validator
 
 from shippyard.config.base import NAME, Environment, Model, TimeZone
+from shippyard.config.calendar import Calendar
 from shippyard.config.migration import BY_ENVIRONMENT, Migration
 
 Severity = Literal["page", "ticket", "info"]
@@ -346,6 +347,7 @@ class Config(Model):
     health: Health = Health()
     alerting: Alerting = Alerting()
     migration: Migration | None = None
+    calendar: Calendar = Calendar()
     access: Access = Access()
     sentry: Sentry = Sentry()
     tools_dirs: tuple[Path, ...] = ()
@@ -362,6 +364,8 @@ class Config(Model):
     def _consistent(self) -> "Config":
         _refuse_twins("database", [database.name for database in self.databases])
         _refuse_twins("route", [route.name for route in self.alerting.routes])
+        _refuse_twins("window", [window.name for window in self.calendar.windows])
+        _refuse_twins("freeze", [freeze.name for freeze in self.calendar.freezes])
         _refuse_mixed_clusters(self.databases)
         _refuse_unknown_clusters(self)
         _refuse_shared_spools(self.backup.clusters)

@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from shippyard.config import models
+from shippyard.config import calendar, models
 from shippyard.config.base import Model
 from shippyard.config.loading import VARIABLES
 from shippyard.config.migration import Migration
@@ -39,6 +39,9 @@ SECTIONS: dict[str, type[Model]] = {
     "[[alerting.routes]]": models.Route,
     "[alerting.rules.NAME]": models.RuleOverride,
     "[migration]": Migration,
+    "[calendar]": calendar.Calendar,
+    "[[calendar.windows]]": calendar.Window,
+    "[[calendar.freezes]]": calendar.Freeze,
     "[access]": models.Access,
     "[sentry]": models.Sentry,
 }
@@ -114,7 +117,7 @@ def bound(constraint: object) -> str:
 
 
 def test_every_model_has_a_section() -> None:
-    known = {value for value in vars(models).values() if isinstance(value, type)}
+    known = {v for room in (models, calendar) for v in vars(room).values() if isinstance(v, type)}
     settings = {cls for cls in known if issubclass(cls, Model)} - {Model}
     assert settings == set(SECTIONS.values())
 
