@@ -10,6 +10,8 @@ from pathlib import Path
 
 HBA = "# Only the owner of the socket's folder comes this far.\nlocal all all trust\n"
 PRELOAD = "shared_preload_libraries"
+COUNTER = "pg_stat_statements"
+"""Counts rows of what runs in a sandbox, also where production does without."""
 
 QUIET = {
     "listen_addresses": "",
@@ -138,7 +140,7 @@ def told(given: Given) -> Told:
     if refused:
         raise ValueError(f"{refused[0]} is not for a sandbox: it could reach out")
     wanted = _libraries(given.production.get(PRELOAD, ""))
-    loaded = [name for name in wanted if name in given.libraries]
+    loaded = [name for name in dict.fromkeys((*wanted, COUNTER)) if name in given.libraries]
     harmless = {name: given.production[name] for name in HARMLESS & given.production.keys()}
     settings = {
         **SCRATCH,

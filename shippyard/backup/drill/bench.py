@@ -88,6 +88,8 @@ class Work:
     deadline: float
     started_at: datetime
     expected_s: Mapping[str, float] = field(default_factory=dict)
+    superuser: str = "postgres"
+    """A role of what was restored that may do everything; a base backup brings its own."""
 
     @property
     def left_s(self) -> float:
@@ -152,6 +154,9 @@ class Work:
             return folder, self.bench.seal.read(folder)
         except (ManifestUnusable, OSError) as error:
             raise DrillFailed(f"{backup.id}: {error}") from None
+
+
+Then = Callable[[Work], None]
 
 
 def sandbox_tools(bench: Bench, server_major: int, *, exactly: bool) -> Tools:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from shippyard.backup.drill.bench import Bench, Progress, Work, major_of, sandbox_tools
+from shippyard.backup.drill.bench import Bench, Progress, Then, Work, major_of, sandbox_tools
 from shippyard.backup.drill.logical import drill_dump
 from shippyard.backup.drill.model import (
     Drill,
@@ -51,13 +51,18 @@ class Asked:
     shipped_until: datetime | None
 
 
-def perform(bench: Bench, drill: Drill, asked: Asked, progress: Progress) -> Drill:
-    """Restore the backup, look at it and say how it went; always gives a verdict."""
+def perform(
+    bench: Bench, drill: Drill, asked: Asked, progress: Progress, then: Then | None = None
+) -> Drill:
+    """Restore the backup, look at it and say how it went; always gives a verdict.
+
+    `then` is called with what came back as it was, before it is thrown away.
+    """
     findings = Findings()
     outcome: DrillOutcome = "interrupted"
     error: str | None = None
     try:
-        _restore(bench, drill, asked, findings, progress)
+        _restore(bench, drill, asked, findings, progress, then)
         findings.looks.append(Look("age", _stale(bench.config, asked, drill.started_at)))
         problems = findings.problems
         outcome, error = ("failed", _first(problems)) if problems else ("passed", None)
@@ -74,7 +79,12 @@ def perform(bench: Bench, drill: Drill, asked: Asked, progress: Progress) -> Dri
 
 
 def _restore(
-    bench: Bench, drill: Drill, asked: Asked, findings: Findings, progress: Progress
+    bench: Bench,
+    drill: Drill,
+    asked: Asked,
+    findings: Findings,
+    progress: Progress,
+    then: Then | None,
 ) -> None:
     backup, begun = asked.backup, bench.clock.monotonic()
     major = _major(bench, backup)
@@ -94,6 +104,8 @@ def _restore(
         )
         STEPS[backup.kind](work)
         work.tick()
+        if then and not findings.problems:
+            then(work)
 
 
 def _major(bench: Bench, backup: Backup) -> int:

@@ -187,7 +187,8 @@ def _recovered(
 
 def _check(work: Work, base: Manifest, plan: Plan, started: Started, live: Live | None) -> None:
     around = base.environment or Environment()
-    first = work.sandbox.target(_databases(work)[0].dbname, _superuser(around))
+    work.superuser = _superuser(around)
+    first = work.sandbox.target(_databases(work)[0].dbname, work.superuser)
     try:
         _look_at_databases(work, first)
         _look_at_timeline(work, plan, live)

@@ -11,7 +11,7 @@ from datetime import datetime
 
 import structlog
 
-from shippyard.backup.drill.bench import Backups, Bench, Fetching, Progress, WalOf
+from shippyard.backup.drill.bench import Backups, Bench, Fetching, Progress, Then, WalOf
 from shippyard.backup.drill.drill import Asked, perform
 from shippyard.backup.drill.forecast import Past, forecast_by_phase, forecast_s
 from shippyard.backup.drill.gauges import DrillGauges
@@ -100,8 +100,11 @@ class Drills:
         backup_id: str | None = None,
         older: bool = False,
         progress: Progress = lambda _: None,
+        then: Then | None = None,
     ) -> Drill:
         """Drill the newest backup of a kind, a given one, or an older one by chance.
+
+        `then` is called with what came back as it was, while it stands.
 
         Raises:
             BackupUnknown: no backup has the id that was given.
@@ -110,7 +113,7 @@ class Drills:
         if not self._one.acquire(blocking=False):
             raise DrillRefused("a drill runs already; see `shippyard ctl drill list`")
         try:
-            return self._run(subject, kind, reason, backup_id, progress, older=older)
+            return self._run(subject, kind, reason, backup_id, progress, older=older, then=then)
         finally:
             self._one.release()
 
@@ -174,6 +177,7 @@ class Drills:
         progress: Progress,
         *,
         older: bool,
+        then: Then | None,
     ) -> Drill:
         drill_id = new_drill_id(self._clock.now())
         backup = self._chosen(subject, kind, backup_id, drill_id, older=older)
@@ -190,7 +194,7 @@ class Drills:
         self._store.begin(begun)
         ended = replace(begun, outcome="interrupted", error="the daemon ended")
         try:
-            ended = perform(self._bench, begun, asked, progress)
+            ended = perform(self._bench, begun, asked, progress, then)
         finally:
             self._store.finish(ended, keep=self._config.backup.drill.keep_reports)
             self._note(ended)
