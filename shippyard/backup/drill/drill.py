@@ -49,20 +49,16 @@ class Asked:
     by_choice: bool
     expected_s: Mapping[str, float]
     shipped_until: datetime | None
+    then: Then | None = None
 
 
-def perform(
-    bench: Bench, drill: Drill, asked: Asked, progress: Progress, then: Then | None = None
-) -> Drill:
-    """Restore the backup, look at it and say how it went; always gives a verdict.
-
-    `then` is called with what came back as it was, before it is thrown away.
-    """
+def perform(bench: Bench, drill: Drill, asked: Asked, progress: Progress) -> Drill:
+    """Restore the backup, look at it and say how it went; always gives a verdict."""
     findings = Findings()
     outcome: DrillOutcome = "interrupted"
     error: str | None = None
     try:
-        _restore(bench, drill, asked, findings, progress, then)
+        _restore(bench, drill, asked, findings, progress)
         findings.looks.append(Look("age", _stale(bench.config, asked, drill.started_at)))
         problems = findings.problems
         outcome, error = ("failed", _first(problems)) if problems else ("passed", None)
@@ -79,12 +75,7 @@ def perform(
 
 
 def _restore(
-    bench: Bench,
-    drill: Drill,
-    asked: Asked,
-    findings: Findings,
-    progress: Progress,
-    then: Then | None,
+    bench: Bench, drill: Drill, asked: Asked, findings: Findings, progress: Progress
 ) -> None:
     backup, begun = asked.backup, bench.clock.monotonic()
     major = _major(bench, backup)
@@ -104,8 +95,8 @@ def _restore(
         )
         STEPS[backup.kind](work)
         work.tick()
-        if then and not findings.problems:
-            then(work)
+        if asked.then and not findings.problems:
+            asked.then(work)
 
 
 def _major(bench: Bench, backup: Backup) -> int:
