@@ -42,7 +42,7 @@ class Asked:
     """The backup to drill, and what is known around it.
 
     `by_choice` says that somebody, or chance, chose it: then its age says nothing. `shipped_until`
-    is until when everything is off the machine.
+    is until when everything is off the machine; `then` is called with what came back as it was.
     """
 
     backup: Backup

@@ -187,6 +187,7 @@ class Drills:
             by_choice=backup_id is not None or older,
             expected_s=expected,
             shipped_until=self._shipped_until(backup),
+            then=then,
         )
         begun = Drill(
             drill_id, backup.id, backup.database, backup.kind, reason, self._clock.now(), "running"
@@ -194,7 +195,7 @@ class Drills:
         self._store.begin(begun)
         ended = replace(begun, outcome="interrupted", error="the daemon ended")
         try:
-            ended = perform(self._bench, begun, asked, progress, then)
+            ended = perform(self._bench, begun, asked, progress)
         finally:
             self._store.finish(ended, keep=self._config.backup.drill.keep_reports)
             self._note(ended)
