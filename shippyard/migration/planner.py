@@ -3,7 +3,7 @@
 Its effects are reads and one folder named by content. Knows no gates.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -17,6 +17,7 @@ from shippyard.migration.journal import Run
 from shippyard.migration.plan import (
     Plan,
     PlanRefused,
+    Revision,
     heads_of,
     history_of,
     read_revisions,
@@ -76,7 +77,7 @@ class Prepared:
         Raises:
             PlanRefused: it is somewhere else than on the plan's way.
         """
-        steps, at = _steps(self.plan), self.seen.current
+        steps, at = steps_of(self.plan.revisions), self.seen.current
         passed = [self.plan.current, *(step.revision for step in steps)]
         if at not in passed:
             raise PlanRefused(
@@ -196,7 +197,7 @@ class Planner:
     def _rendered(self, plan: Plan, tree: Tree, copy: Path) -> Plan:
         if not plan.revisions:
             return plan
-        spec = RenderSpec(str(copy), tree.ini, tree.scripts, _steps(plan))
+        spec = RenderSpec(str(copy), tree.ini, tree.scripts, steps_of(plan.revisions))
         said = self._render(spec)
         return replace(plan, rendered=said.up, undo=said.down)
 
@@ -249,5 +250,6 @@ def _fingerprint(opened: Session) -> str | None:
         return None
 
 
-def _steps(plan: Plan) -> tuple[Step, ...]:
-    return tuple(Step(r.revision, r.down[0] if r.down else None) for r in plan.revisions)
+def steps_of(revisions: Iterable[Revision]) -> tuple[Step, ...]:
+    """What a runner is told of revisions, in their order."""
+    return tuple(Step(r.revision, r.down[0] if r.down else None) for r in revisions)
