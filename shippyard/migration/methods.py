@@ -1,18 +1,17 @@
 """Owns what migrations answer on the control socket: words in, JSON out. Decides nothing."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TypeVar
 
 from shippyard.config.models import Role
 from shippyard.control.method import Call, Document, Method, MethodError
-from shippyard.migration.execution import Blocked, Listener, RunFailed
-from shippyard.migration.filling import Backfills, FillingRefused
+from shippyard.migration.execution import Listener
+from shippyard.migration.filling import Backfills
 from shippyard.migration.gates.verdict import Verdict
 from shippyard.migration.order import Order, Requester
-from shippyard.migration.plan import HEAD, PlanRefused
-from shippyard.migration.planner import PlanFailed
-from shippyard.migration.service import Migrations, NotConfigured, PlanChanged
+from shippyard.migration.plan import HEAD
+from shippyard.migration.service import Migrations
+from shippyard.migration.words import database_of, needed, said_in_codes, text_of
 
 PROBLEMS_SHOWN = 100
 Room = TypeVar("Room")
@@ -38,7 +37,7 @@ def build(migrations: Migrations, backfills: Backfills) -> list[Method]:
     )
 
     def status(call: Call) -> Document:
-        return _status(migrations, backfills, _text(call, "database"))
+        return _status(migrations, backfills, text_of(call, "database"))
 
     return [
         *(Method(f"migrate.{n}", role, _answering(migrations, a)) for n, role, a in answers),
@@ -49,39 +48,24 @@ def build(migrations: Migrations, backfills: Backfills) -> list[Method]:
 
 def _answering(room: Room, answer: Callable[[Room, Call], Document]) -> Callable[[Call], Document]:
     def run(call: Call) -> Document:
-        with _said_in_codes():
+        with said_in_codes():
             return answer(room, call)
 
     return run
 
 
-@contextmanager
-def _said_in_codes() -> Iterator[None]:
-    try:
-        yield
-    except (PlanRefused, NotConfigured, FillingRefused) as error:
-        raise MethodError("usage", str(error)) from None
-    except PlanChanged as error:
-        raise MethodError("blocked", str(error), {"plan_hash": error.plan_hash}) from None
-    except Blocked as error:
-        verdicts = [verdict.document() for verdict in error.verdicts]
-        raise MethodError("blocked", str(error), {"verdicts": verdicts}) from None
-    except (PlanFailed, RunFailed) as error:
-        raise MethodError("failed", str(error)) from None
-
-
 def _plan(migrations: Migrations, call: Call) -> Document:
-    revision = _text(call, "revision") or HEAD
-    return migrations.plan(_database(call), revision, order=_order(call)).document()
+    revision = text_of(call, "revision") or HEAD
+    return migrations.plan(database_of(call), revision, order=_order(call)).document()
 
 
 def _run(migrations: Migrations, call: Call) -> Document:
-    database = _database(call)
+    database = database_of(call)
     run = migrations.run(
         database,
-        _text(call, "revision") or HEAD,
+        text_of(call, "revision") or HEAD,
         order=_order(call),
-        plan_hash=_text(call, "plan_hash"),
+        plan_hash=text_of(call, "plan_hash"),
         listener=_listener(call),
     )
     if run is None:
@@ -90,11 +74,11 @@ def _run(migrations: Migrations, call: Call) -> Document:
 
 
 def _rest(migrations: Migrations, call: Call) -> Document:
-    return migrations.rest(_text(call, "run")).document()
+    return migrations.rest(text_of(call, "run")).document()
 
 
 def _resume(migrations: Migrations, call: Call) -> Document:
-    run_id = _needed(call, "run")
+    run_id = needed(call, "run")
     return migrations.resume(run_id, order=_order(call), listener=_listener(call)).document()
 
 
@@ -111,11 +95,11 @@ def _listener(call: Call) -> Listener:
 
 
 def _history(migrations: Migrations, call: Call) -> Document:
-    return {"runs": [run.document() for run in migrations.history(_text(call, "database"))]}
+    return {"runs": [run.document() for run in migrations.history(text_of(call, "database"))]}
 
 
 def _show(migrations: Migrations, call: Call) -> Document:
-    run = migrations.find(_needed(call, "run"))
+    run = migrations.find(needed(call, "run"))
     return {**run.document(), "detail": dict(run.detail)}
 
 
@@ -135,7 +119,7 @@ def _audit(migrations: Migrations, call: Call) -> Document:
 
 
 def _cancel(migrations: Migrations, call: Call) -> Document:
-    run = migrations.cancel(_database(call), call.peer.user)
+    run = migrations.cancel(database_of(call), call.peer.user)
     return {"run": run, "message": f"run {run} was told to stop; what is not committed goes back"}
 
 
@@ -148,30 +132,12 @@ def _status(migrations: Migrations, backfills: Backfills, database: str | None) 
 
 
 def _begin_filling(backfills: Backfills, call: Call) -> Document:
-    database, name = _database(call), _needed(call, "name")
+    database, name = database_of(call), needed(call, "name")
     backfills.begin(database, name)
     return {"database": database, "name": name, "message": f"{name} is being filled"}
 
 
 def _end_filling(backfills: Backfills, call: Call) -> Document:
-    database, name = _database(call), _needed(call, "name")
+    database, name = database_of(call), needed(call, "name")
     backfills.end(database, name)
     return {"database": database, "name": name, "message": f"{name} stops after its batch"}
-
-
-def _database(call: Call) -> str:
-    return _needed(call, "database")
-
-
-def _needed(call: Call, name: str) -> str:
-    value = _text(call, name)
-    if not value:
-        raise MethodError("usage", f"say which {name}")
-    return value
-
-
-def _text(call: Call, name: str) -> str | None:
-    value = call.params.get(name)
-    if value is not None and not isinstance(value, str):
-        raise MethodError("usage", f"{name} must be text")
-    return value
