@@ -14,7 +14,7 @@ import structlog
 from shippyard.config.models import Database
 from shippyard.health.cadence import next_due, pause_s
 from shippyard.health.evaluate import Answer, AnswerUnusable, evaluate
-from shippyard.health.live import LiveHealth
+from shippyard.health.live import LiveHealth, place_of
 from shippyard.health.model import Check, Finding, Observation, Row
 from shippyard.health.status import Board, PollerStatus
 from shippyard.host.clock import Clock
@@ -220,6 +220,7 @@ class Poller:
             self._exposition.withdraw(self._publisher(check))
         if self._runs_instance_checks:
             self._live.forget(self._database.cluster)
+        self._live.forget(place_of(self._database))
         self._metrics.database_up.labels(self._database.name).set(0)
 
     def _forget_gauges(self) -> None:
@@ -286,8 +287,8 @@ class Poller:
         if self._stop.is_set():
             return
         self._exposition.publish(self._publisher(check), answer.families)
-        if check.scope == "instance":
-            self._live.record(self._database.cluster, check.name, rows)
+        place = place_of(self._database, check.scope)
+        self._live.record(place, check.name, rows, every_s=check.every_s)
         self._board.succeeded(check.name, ended - started, ended)
         labels = (self._database.name, check.name)
         self._metrics.check_duration.labels(*labels).observe(ended - started)
@@ -319,8 +320,7 @@ class Poller:
             return
         took_s = self._clock.monotonic() - started
         self._exposition.withdraw(self._publisher(check))
-        if check.scope == "instance":
-            self._live.forget(self._database.cluster, check.name)
+        self._live.forget(place_of(self._database, check.scope), check.name)
         if check.alert:
             self._board.found(check.alert.rule, None)
         labels = (self._database.name, check.name)

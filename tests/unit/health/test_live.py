@@ -1,11 +1,13 @@
 """The facts a migration is judged by."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from shippyard.config.models import Database, Login
-from shippyard.health.live import STALE_AFTER_S, LiveHealth
+from shippyard.health.live import STALE_AFTER_S, LiveHealth, place_of
 from shippyard.health.model import Row
 from tests.conftest import FakeClock
 
@@ -29,10 +31,58 @@ ROWS: dict[str, list[dict[str, Any]]] = {
     "replication_standby": [{"in_recovery": False, "replay_delay_s": 0.0}],
 }
 
+# Facts that are known by themselves: the rows of a check, and what they make of which fact.
+SINGLE: dict[str, tuple[list[dict[str, Any]], str, Any]] = {
+    "xmin_holders": (
+        [
+            {"datname": "shop_db", "held_s": 7.0},
+            {"datname": "shop_db", "held_s": None},
+            {"datname": "other_db", "held_s": 70.0},
+        ],
+        "oldest_snapshot_s",
+        7.0,
+    ),
+    "prepared_xacts": ([{"datname": "shop_db", "oldest_s": 3.0}], "oldest_prepared_s", 3.0),
+    "freeze_vacuums": (
+        [
+            {"datname": "shop_db", "relation": "public.users"},
+            {"datname": "other_db", "relation": "public.orders"},
+        ],
+        "freeze_vacuums",
+        ("public.users",),
+    ),
+    "replication_slots": (
+        [
+            {"slot_name": "a", "active": True, "lost": False},
+            {"slot_name": "b", "active": False, "lost": False},
+            {"slot_name": "c", "active": False, "lost": True},
+        ],
+        "idle_slots",
+        ("b",),
+    ),
+    "archiver": ([{"failing": True}], "archive_failing", True),
+    "archiver_backlog": ([{"archiving": True, "oldest_s": 90.0}], "archive_waiting_s", 90.0),
+    "storage": (
+        [{"place": "data", "path": "/data"}, {"place": "fast", "path": "/fast"}],
+        "disk_free_bytes",
+        1000,
+    ),
+}
+SPARE = {
+    "indexes_unused": [{"relation": "public.users", "index_name": "public.a"}],
+    "indexes_duplicate": [{"relation": "public.users", "index_names": "b, c"}],
+}
+
+
+def room(places: Sequence[Path], beside: Path) -> int | None:
+    found = {Path("/data"): 5000, Path("/fast"): 1000}
+    assert beside == Path("/var/run/postgresql/.s.PGSQL.5432")
+    return min(found[place] for place in places)
+
 
 @pytest.fixture
 def live(clock: FakeClock) -> LiveHealth:
-    made = LiveHealth([SHOP, OTHER], clock)
+    made = LiveHealth([SHOP, OTHER], clock, room)
     for check, rows in ROWS.items():
         made.record("main", check, rows)
     return made
@@ -99,3 +149,65 @@ def test_a_standbys_lag_is_its_own(live: LiveHealth) -> None:
     facts = live.facts("shop")
     assert facts is not None
     assert (facts.in_recovery, facts.replication_lag_s) == (True, 8.0)
+
+
+@pytest.mark.parametrize("check", sorted(SINGLE))
+def test_a_fact_by_itself_is_known_while_it_is_fresh(
+    live: LiveHealth, clock: FakeClock, check: str
+) -> None:
+    rows, name, expected = SINGLE[check]
+
+    def told() -> Any:
+        for needed, answer in ROWS.items():
+            live.record("main", needed, answer)
+        return getattr(live.facts("shop"), name)
+
+    assert told() is None
+    for every_s, fresh_s in ((5.0, STALE_AFTER_S), (60.0, 180.0)):
+        live.record("main", check, rows, every_s=every_s)
+        assert told() == expected
+        clock.advance(fresh_s)
+        assert told() == expected
+        clock.advance(0.1)
+        assert told() is None
+
+
+def test_nothing_found_is_known_too(live: LiveHealth) -> None:
+    for check in ("xmin_holders", "prepared_xacts", "freeze_vacuums", "replication_slots"):
+        live.record("main", check, [])
+    live.record("main", "archiver_backlog", [{"archiving": False, "oldest_s": 90.0}])
+    facts = live.facts("shop")
+    assert facts is not None
+    assert (facts.oldest_snapshot_s, facts.oldest_prepared_s, facts.archive_waiting_s) == (0, 0, 0)
+    assert (facts.freeze_vacuums, facts.idle_slots) == ((), ())
+
+
+def test_indexes_are_each_databases_own(live: LiveHealth) -> None:
+    for check, rows in SPARE.items():
+        live.record(place_of(SHOP), check, rows)
+    facts, other = live.facts("shop"), live.facts("other")
+    assert facts is not None
+    assert other is not None
+    assert facts.spare_indexes == {"public.users": ("public.a (unused)", "b, c (the same)")}
+    assert other.spare_indexes is None
+    live.forget(place_of(SHOP))
+    forgotten = live.facts("shop")
+    assert forgotten is not None
+    assert forgotten.spare_indexes is None
+
+
+def test_a_disk_that_is_not_here_is_unknown(clock: FakeClock) -> None:
+    far = SHOP.model_copy(update={"host": "db.example.com"})
+    made = LiveHealth([far], clock, room)
+    for check, rows in {**ROWS, "storage": SINGLE["storage"][0]}.items():
+        made.record("main", check, rows)
+    facts = made.facts("shop")
+    assert facts is not None
+    assert facts.disk_free_bytes is None
+
+
+def test_a_data_directory_that_is_not_told_is_unknown(live: LiveHealth) -> None:
+    live.record("main", "storage", [{"place": "fast", "path": "/fast"}])
+    facts = live.facts("shop")
+    assert facts is not None
+    assert facts.disk_free_bytes is None
