@@ -24,7 +24,7 @@ from shippyard.migration.plan import (
     resolve_target,
     select_revisions,
 )
-from shippyard.migration.spec import RenderSpec, RunSpec, Step
+from shippyard.migration.spec import RenderSpec, RunSpec, Step, Way
 from shippyard.migration.supervise import RenderFailed, Supervisor
 from shippyard.migration.tree import Tree, TreeUnusable, copy_name, publish_copy, read_tree
 from shippyard.migration.version_table import (
@@ -86,21 +86,24 @@ class Prepared:
             )
         return steps[passed.index(at) :]
 
-    def run_spec(self, run_id: str) -> RunSpec:
-        """What the runner is told."""
+    def run_spec(
+        self, run_id: str, *, way: Way = "up", steps: tuple[Step, ...] | None = None
+    ) -> RunSpec:
+        """What the runner is told; without `steps`, to take what is left of the plan."""
         return RunSpec(
             run_id=run_id,
             copy=str(self.copy),
             ini=self.tree.ini,
             scripts=self.tree.scripts,
             hashes=self.plan.files,
-            steps=self.rest,
+            steps=self.rest if steps is None else steps,
             server_version=self.seen.server_version,
             lock_timeout_ms=self.policy.lock_timeout_ms,
             statement_timeout_s=self.policy.statement_timeout_s,
             lock_attempts=self.policy.lock_attempts,
             retry_pause_s=self.policy.retry_pause_s,
             conninfo=self.target.conninfo(),
+            way=way,
         )
 
 

@@ -151,13 +151,13 @@ class Runner:
         attempt = 1
         while not self._applied(guard, step, attempt):
             attempt += 1
-        self._expect(guard, step, step.revision, UNUSED)
+        self._expect(guard, step, step.between(self._spec.way)[1], UNUSED)
         elapsed_s = self._clock.monotonic() - started
         self._say("revision_done", step, attempt, elapsed_s=round(elapsed_s, 3))
 
     def _applied(self, guard: psycopg.Connection[Any], step: Step, number: int) -> bool:
         """One attempt: False when a lock was not free and it may be tried again."""
-        self._expect(guard, step, step.down, MOVED)
+        self._expect(guard, step, step.between(self._spec.way)[0], MOVED)
         self._say("revision_started", step, number)
         engine = create_engine(
             "postgresql+psycopg://", creator=lambda: self._connect("migrate"), poolclass=NullPool
@@ -165,7 +165,7 @@ class Runner:
         attempt = Attempt(engine, self._spec.lock_timeout_ms)
         tell_what_is_written(engine, partial(self._tell_written, step, number))
         try:
-            self._upgrade(engine, step, number)
+            self._go(engine, step, number)
         except (Exception, SystemExit) as error:
             if _told_to_stop.is_set():
                 # What user code was cut off in may fail once more while it cleans up.
@@ -182,7 +182,7 @@ class Runner:
             return False
         return True
 
-    def _upgrade(self, engine: Engine, step: Step, number: int) -> None:
+    def _go(self, engine: Engine, step: Step, number: int) -> None:
         config = alembic_config(self._spec.copy, self._spec.ini, self._spec.scripts)
         # the same patience for steps that try again by themselves
         config.attributes["lock_attempts"] = self._spec.lock_attempts
@@ -191,7 +191,10 @@ class Runner:
         # Handed over outside a transaction: inside one, autocommit_block would break.
         with engine.connect() as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, step.revision)
+            if self._spec.way == "up":
+                command.upgrade(config, step.revision)
+            else:
+                command.downgrade(config, step.down or "base")
 
     def _wait_a_little(self, step: Step, number: int, sqlstate: str | None) -> None:
         # Jitter, so that we do not meet a periodic transaction each time.

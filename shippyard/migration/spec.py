@@ -6,17 +6,24 @@ A password travels here and nowhere else: not in an argument, not in the environ
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Literal
+
+Way = Literal["up", "down"]
+"""Which way a runner goes."""
 
 SPEC_MAX_BYTES = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True)
 class Step:
-    """One revision to apply, and the one the database must be at before (None: empty)."""
+    """One revision, and the one that the database is at without it (None: empty)."""
 
     revision: str
     down: str | None
+
+    def between(self, way: Way) -> tuple[str | None, str | None]:
+        """Where the database must be before it is taken, and where it is afterwards."""
+        return (self.down, self.revision) if way == "up" else (self.revision, self.down)
 
 
 @dataclass(frozen=True)
@@ -40,7 +47,10 @@ class RenderSpec:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """What to run, where and how politely. `hashes` is what `copy` must hold, no more, no less."""
+    """What to run, where and how politely. `hashes` is what `copy` must hold, no more, no less.
+
+    `steps` stand in the order in which they are taken: going down, the newest revision first.
+    """
 
     run_id: str
     copy: str
@@ -54,6 +64,7 @@ class RunSpec:
     lock_attempts: int
     retry_pause_s: float
     conninfo: Mapping[str, Any] = field(repr=False)
+    way: Way = "up"
 
     def to_json(self) -> bytes:
         """For the child's stdin."""
