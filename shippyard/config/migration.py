@@ -20,8 +20,11 @@ BY_ENVIRONMENT: Mapping[Environment, Mapping[str, Any]] = {
 class Migration(Model):
     """The migrations tree and the policy under which it may change a database.
 
-    `rehearsal` asks for one of the same plan, not older than `rehearsal_max_age_s`; `approvals` for
-    as many people beside the one who runs it. After a run health is watched for `watch_s`.
+    `rehearsal` asks for one of the same plan, not older than `rehearsal_max_age_s`; after its restore
+    one may take `rehearsal_timeout_s`. `staging_keys` are public keys of daemons whose word counts
+    that the same content ran there, for `staging_max_age_s`. `disk_factor` times the disk that the
+    rehearsal took must be free. `approvals` asks for as many people beside the one who runs it. After
+    a run health is watched for `watch_s`.
     `runner_socket` is where systemd starts runners as another user.
     """
 
@@ -37,6 +40,10 @@ class Migration(Model):
     unknown_blocks: bool = True
     rehearsal: bool = False
     rehearsal_max_age_s: float = Field(48 * 3600.0, gt=0)
+    rehearsal_timeout_s: float = Field(3600.0, gt=0)
+    staging_keys: tuple[str, ...] = ()
+    staging_max_age_s: float = Field(7 * 86400.0, gt=0)
+    disk_factor: float = Field(2.0, ge=1, le=10)
     approvals: int = Field(0, ge=0, le=10)
     approval_max_age_s: float = Field(72 * 3600.0, gt=0)
     watch_s: float = Field(0.0, ge=0, le=3600)

@@ -110,6 +110,17 @@ class Live(Protocol):
 
 
 @dataclass(frozen=True)
+class Attested:
+    """Another environment's word that this content ran there; who gave it was verified."""
+
+    content_hash: str
+    environment: str
+    finished_at: datetime
+    expires_at: datetime
+    key_id: str
+
+
+@dataclass(frozen=True)
 class ServerFacts:
     """What the server itself said just now."""
 
@@ -144,3 +155,4 @@ class Facts:
     fingerprint: str | None = None
     expected_fingerprint: str | None = None
     goes_on: bool = False
+    attested: tuple[Attested, ...] | None = None
