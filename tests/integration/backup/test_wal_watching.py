@@ -252,6 +252,12 @@ def test_a_new_base_backup_is_looked_at_before_the_next_scan_is_due(post: Post) 
     assert post.watch.last is after
 
 
+def told_of_gaps(post: Post) -> bool:
+    """Look; whether it is known by now how WAL stands."""
+    post.look()
+    return any(each.rule == "wal_gap" for each in post.told)
+
+
 def test_nothing_is_lost_while_it_is_received_or_idle(
     server: tuple[EmbeddedCluster, Tools],
     post: Post,
@@ -266,7 +272,7 @@ def test_nothing_is_lost_while_it_is_received_or_idle(
         began = datetime.now(UTC)
         eventually(lambda: is_covered(post, arrivals, began))
         execute(server[0], "CHECKPOINT")
-        post.look()
+        eventually(lambda: told_of_gaps(post))
         until = arrivals.received("@main")
         assert until
         assert post.said("wal_gap").summary is None

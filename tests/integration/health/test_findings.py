@@ -167,7 +167,7 @@ def test_a_busy_row_is_no_block_and_a_long_wait_for_it_is_one(
         eventually(lambda: all(client.outcome for client in clients), 20)
         assert [client.outcome for client in clients] == ["done"] * 3
         looks = [seen for seen in watch.observed if seen.rule == "blocked"]
-        assert len(looks) > 10
+        assert len(looks) > 2
         assert all(seen.finding is None for seen in looks)
 
         with connect(shop, "forgetful") as root:
