@@ -117,15 +117,14 @@ FAILS = [
 
 @pytest.mark.parametrize(("statement", "mode"), FAILS)
 def test_locks_of_what_fails_are_recorded(database: Target, statement: str, mode: str) -> None:
-    # What fails leaves no trace but its lock: only a look in time sees it, and a late look is told.
-    for _ in range(20):
+    # What fails leaves no trace but its lock, for a few milliseconds: only a look in time sees it.
+    for _ in range(10):
         with record(database) as recording:
             with migrating(database) as connection, suppress(psycopg.Error):
                 connection.execute(statement.encode())
         if ("users", mode) in held(recording.result()):
             return
-        assert recording.result().gaps, "not seen, and no look came late"
-    pytest.fail("every look came late")
+    pytest.fail("seen in none of ten recordings")
 
 
 def test_locks_of_what_is_rolled_back_are_recorded(database: Target) -> None:
