@@ -28,6 +28,11 @@ from shippyard.migration.launch_isolation import IsolationNotice, guarded
 from shippyard.migration.launch_socket import launcher_of
 from shippyard.migration.parts import Parts
 from shippyard.migration.plan import Plan
+from shippyard.migration.rehearsal import methods as rehearsal_methods
+from shippyard.migration.rehearsal.copies import Copies
+from shippyard.migration.rehearsal.rehearser import Rehearser
+from shippyard.migration.rehearsal.service import Rehearsals
+from shippyard.migration.rehearsal.statements import Asked, top_statements
 from shippyard.migration.rehearsal.store import RehearsalStore
 from shippyard.migration.service import Migrations
 from shippyard.migration.supervise import Supervisor
@@ -72,6 +77,7 @@ class Ground:
     clock: Clock
     tell: Tell
     backups: Backups
+    copies: Copies
     live: Live
     remember: Callable[[], None]
 
@@ -82,6 +88,11 @@ class Ground:
             each.name: target_of(each, each.migrator) if each.migrator else None
             for each in self.config.databases
         }
+
+    def top_statements(self, database: str) -> tuple[Asked, ...]:
+        """What takes the most time in production, as the monitor may read it."""
+        known = next(each for each in self.config.databases if each.name == database)
+        return top_statements(target_of(known, known.monitor))
 
 
 @dataclass(frozen=True)
@@ -102,13 +113,14 @@ def join(ground: Ground) -> Migrating:
     audit = Audit(state, clock, ground.config.daemon.state_dir / ANCHOR)
     book = Book(state, clock, audit)
     drifts = Drifts(ground.targets, state, clock, audit, metrics=ground.metrics, tell=ground.tell)
+    store = RehearsalStore(state)
     launcher = launcher_of(policy.runner_socket if policy else None, ground.processes)
     parts = Parts(
         environment=ground.config.environment,
         journal=Journal(state, clock),
         audit=audit,
         book=book,
-        rehearsals=RehearsalStore(state),
+        rehearsals=store,
         drifts=drifts,
         supervisor=Supervisor(ground.processes, launcher),
         metrics=ground.metrics,
@@ -122,7 +134,21 @@ def join(ground: Ground) -> Migrating:
     )
     plans_dir = ground.config.daemon.state_dir / "plans"
     migrations = Migrations(policy, ground.targets, plans_dir, parts)
-    methods = [*migration_methods.build(migrations, backfills), *drift_methods.build(drifts)]
+    rehearser = Rehearser(ground.copies, parts.supervisor, clock, store, ground.top_statements)
+    rehearsals = Rehearsals(
+        migrations,
+        rehearser,
+        store,
+        audit=audit,
+        metrics=ground.metrics,
+        clock=clock,
+        tell=ground.tell,
+    )
+    methods = [
+        *migration_methods.build(migrations, backfills),
+        *rehearsal_methods.build(rehearsals),
+        *drift_methods.build(drifts),
+    ]
     if policy:
         methods += approval_methods.build(Desk(book, migrations, policy, lambda: None))
     services: list[Service] = [backfills, migrations]

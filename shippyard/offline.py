@@ -117,7 +117,7 @@ def _config(asked: Asked) -> tuple[Config | None, tuple[str, ...]]:
 
 
 def _shelf(asked: Asked, config: Config | None, undo: ExitStack) -> Shelf:
-    ours = _our_keys(config)
+    ours = trusted_here(config)
     if "://" not in asked.place:
         place = Path(asked.place)
         if not place.is_dir():
@@ -164,7 +164,7 @@ def _is_store(place: Path) -> bool:
     return next(place.glob("*/*/index.json"), None) is not None
 
 
-def _our_keys(config: Config | None) -> frozenset[str]:
+def trusted_here(config: Config | None) -> frozenset[str]:
     """The public keys that this machine trusts by itself; none is made."""
     if config is None:
         return frozenset()

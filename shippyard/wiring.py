@@ -19,6 +19,7 @@ from shippyard.alerting.service import Alerting
 from shippyard.backup.model import subject_of_cluster
 from shippyard.backup.offsite.age import BadKey
 from shippyard.backup.offsite.store import BadPlace
+from shippyard.backup.rehearsing import RestoredCopies
 from shippyard.calendar.due import BadSchedule
 from shippyard.calendar.jobs import Job
 from shippyard.calendar.scheduler import Scheduler
@@ -280,6 +281,7 @@ def _migrating(
         base.clock,
         Outcomes(config, base.switchboard).tell,
         keeping.backups,
+        RestoredCopies(keeping.drills, {each.name: each for each in config.databases}),
         live,
         keeping.snapshots.take_soon,
     )

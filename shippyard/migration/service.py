@@ -115,6 +115,14 @@ class Migrations:
         verdicts = ask_all(facts)
         return Judged(known, facts.approvals, verdicts, blocking_for(facts, verdicts, order))
 
+    def known(self, database: str, revision: str) -> Known:
+        """A plan with its hazards, no gate asked.
+
+        Raises:
+            NotConfigured, PlanRefused, PlanFailed: one line each.
+        """
+        return self._known(self._prepare(database, revision))
+
     def described(self, database: str, revision: str) -> Described:
         """A plan for whoever is to agree to it.
 

@@ -8,6 +8,7 @@ from shippyard.cli.migration.check import check
 from shippyard.cli.migration.hazards import hazards
 from shippyard.cli.migration.lint import lint
 from shippyard.cli.migration.new import new
+from shippyard.cli.migration.rehearse import rehearse
 from shippyard.cli.migration.schema import schema
 
 
@@ -25,5 +26,5 @@ def migration() -> None:
     """
 
 
-for command in (backfill, check, hazards, lint, new, schema):
+for command in (backfill, check, hazards, lint, new, rehearse, schema):
     migration.add_command(command)

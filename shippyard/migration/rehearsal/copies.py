@@ -47,7 +47,7 @@ class Restored(Protocol):
         ...
 
     def must_stop(self) -> str | None:
-        """Why it can't go on, in one line: too much disk or time taken, or the daemon stops."""
+        """Why it can't go on, in one line: too much disk taken, or the daemon stops."""
         ...
 
 
@@ -79,10 +79,9 @@ class Copies(Protocol):
         then: Callable[[Restored], None],
         *,
         progress: Progress,
-        timeout_s: float,
     ) -> Restoration:
         """Restore, check what came back, and call `then` with it; throw it away afterwards.
 
-        `then` is not called when the backup did not come back as it was. `timeout_s` is for `then`.
+        `then` is not called when the backup did not come back as it was.
         """
         ...

@@ -83,7 +83,8 @@ class Report:
     """One rehearsal. `losses` is data that did not come back, one line each.
 
     `schema_differences` are those after the way back, `slower` the top statements that take at
-    least twice as long, `differs` what was not as in production.
+    least twice as long, `differs` what was not as in production, `unproven` what could not be
+    compared in the time there was.
     """
 
     id: str
@@ -107,13 +108,14 @@ class Report:
     size_bytes: int
     differs: tuple[str, ...]
     phases: Mapping[str, float]
+    unproven: tuple[str, ...] = ()
 
     @property
     def comes_back(self) -> bool:
-        """Schema and data are proven to come back."""
+        """Schema and data are proven to come back, and it can go up again."""
         went = {passage.way for passage in self.passages if passage.error is None}
-        proven = self.outcome == "passed" and {"up", "down"} <= went
-        return proven and not self.schema_differences and not self.losses
+        proven = self.outcome == "passed" and {"up", "down", "again"} <= went
+        return proven and not (self.schema_differences or self.losses or self.unproven)
 
     @property
     def growth_bytes(self) -> int:
@@ -135,12 +137,12 @@ class Report:
     @classmethod
     def from_document(cls, found: Mapping[str, Any]) -> "Report":
         """What `document` gave, read again."""
-        lists = ("schema_differences", "losses", "slower", "differs")
+        lists = ("schema_differences", "losses", "slower", "differs", "unproven")
         times = ("started_at", "finished_at")
         return cls(
             **{
                 **found,
-                **{name: tuple(found[name]) for name in lists},
+                **{name: tuple(found.get(name, ())) for name in lists},
                 **{name: datetime.fromisoformat(found[name]) for name in times},
                 "passages": tuple(_passage(each) for each in found["passages"]),
             }

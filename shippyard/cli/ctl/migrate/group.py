@@ -10,6 +10,7 @@ from shippyard.cli.ctl.migrate.backfill import backfill
 from shippyard.cli.ctl.migrate.drift import drift
 from shippyard.cli.ctl.migrate.past import history, show
 from shippyard.cli.ctl.migrate.plan import show_plan
+from shippyard.cli.ctl.migrate.rehearse import rehearsal, rehearsals, rehearse
 from shippyard.cli.ctl.migrate.run import run_plan
 from shippyard.cli.ctl.migrate.status import cancel, status
 from shippyard.cli.exits import EXIT_CODES_HELP
@@ -44,7 +45,8 @@ def migrate(_: Asking) -> None:
 
 
 COMMANDS = (
-    *(show_plan, request, approve, reject, approvals),
+    *(show_plan, rehearse, rehearsals, rehearsal),
+    *(request, approve, reject, approvals),
     *(run_plan, status, cancel, resume, backfill),
     *(history, show, audit, drift),
 )
