@@ -12,7 +12,8 @@ from pydantic import Field
 from shippyard.config.base import Environment, Model
 
 BY_ENVIRONMENT: Mapping[Environment, Mapping[str, Any]] = {
-    "production": {"approvals": 1, "watch_s": 60.0},
+    "staging": {"rehearsal": True},
+    "production": {"rehearsal": True, "approvals": 1, "watch_s": 60.0},
 }
 """What holds in an environment where the file does not say otherwise."""
 

@@ -5,6 +5,7 @@ RULES = (
     "migration_damaged",
     "migration_hurting",
     "migration_emergency",
+    "rehearsal_failed",
     "schema_drift",
 )
 """Alert rules that migrations can break; each has its section in docs/runbooks.md."""
