@@ -24,7 +24,7 @@ from shippyard.migration.plan import (
     resolve_target,
     select_revisions,
 )
-from shippyard.migration.spec import RenderSpec, RunSpec, Step, Way
+from shippyard.migration.spec import Guard, RenderSpec, RunSpec, Step, Way
 from shippyard.migration.supervise import RenderFailed, Supervisor
 from shippyard.migration.tree import Tree, TreeUnusable, copy_name, publish_copy, read_tree
 from shippyard.migration.version_table import (
@@ -87,9 +87,18 @@ class Prepared:
         return steps[passed.index(at) :]
 
     def run_spec(
-        self, run_id: str, *, way: Way = "up", steps: tuple[Step, ...] | None = None
+        self,
+        run_id: str,
+        *,
+        way: Way = "up",
+        steps: tuple[Step, ...] | None = None,
+        guards: tuple[Guard, ...] = (),
+        target: Target | None = None,
     ) -> RunSpec:
-        """What the runner is told; without `steps`, to take what is left of the plan."""
+        """What the runner is told; without `steps`, to take what is left of the plan.
+
+        `target` is another server than the plan's: a sandbox.
+        """
         return RunSpec(
             run_id=run_id,
             copy=str(self.copy),
@@ -102,8 +111,9 @@ class Prepared:
             statement_timeout_s=self.policy.statement_timeout_s,
             lock_attempts=self.policy.lock_attempts,
             retry_pause_s=self.policy.retry_pause_s,
-            conninfo=self.target.conninfo(),
+            conninfo=(target or self.target).conninfo(),
             way=way,
+            guards=guards,
         )
 
 

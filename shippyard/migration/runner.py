@@ -29,6 +29,7 @@ from shippyard.migration.child import Emit, alembic_config, claim_stdout, said
 from shippyard.migration.plan import PlanRefused
 from shippyard.migration.spec import SPEC_MAX_BYTES, RunSpec, Step
 from shippyard.migration.tree import differences
+from shippyard.migration.undo_guard import refuse_losses
 from shippyard.migration.version_table import read_current
 from shippyard.migration.wrote import tell_what_is_written
 from shippyard.postgres.locks import BACKUP_LOCK, MIGRATION_KEY, SHARED, holders_question
@@ -122,6 +123,7 @@ class Runner:
         self._emit = emit
         self._clock = SystemClock()
         self._pause = threading.Event()
+        self._xids: list[str] = []
 
     def run(self) -> None:
         """Hold the lock, apply every revision, let go.
@@ -163,6 +165,7 @@ class Runner:
             "postgresql+psycopg://", creator=lambda: self._connect("migrate"), poolclass=NullPool
         )
         attempt = Attempt(engine, self._spec.lock_timeout_ms)
+        refuse_losses(engine, self._spec.guards_of(step), self._xids)
         tell_what_is_written(engine, partial(self._tell_written, step, number))
         try:
             self._go(engine, step, number)
@@ -231,6 +234,8 @@ class Runner:
 
     def _tell_written(self, step: Step, attempt: int, event_name: str, **more: Any) -> None:
         """What is about to be committed."""
+        if "xid" in more:
+            self._xids.append(str(more["xid"]))
         self._say(event_name, step, attempt, **more)
 
     def _report(self, step: Step, attempt: int, fields: Mapping[str, Any]) -> None:

@@ -27,6 +27,23 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Guard:
+    """`question` has a row when going back `loses`; `table` is locked before it is asked for good.
+
+    It is asked in the step that takes back `revision`, in every step when that is None.
+    """
+
+    table: str
+    question: str
+    loses: str
+    revision: str | None = None
+
+    def document(self) -> dict[str, Any]:
+        """As JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
 class RenderSpec:
     """Whose SQL to render: `ini` and `scripts` are paths in the folder `copy`."""
 
@@ -49,7 +66,8 @@ class RenderSpec:
 class RunSpec:
     """What to run, where and how politely. `hashes` is what `copy` must hold, no more, no less.
 
-    `steps` stand in the order in which they are taken: going down, the newest revision first.
+    `steps` stand in the order in which they are taken: going down, the newest revision first, and
+    each asks its `guards` again in its own transaction.
     """
 
     run_id: str
@@ -65,6 +83,11 @@ class RunSpec:
     retry_pause_s: float
     conninfo: Mapping[str, Any] = field(repr=False)
     way: Way = "up"
+    guards: tuple[Guard, ...] = ()
+
+    def guards_of(self, step: Step) -> tuple[Guard, ...]:
+        """What must not be lost when one step is taken."""
+        return tuple(each for each in self.guards if each.revision in (None, step.revision))
 
     def to_json(self) -> bytes:
         """For the child's stdin."""
@@ -73,7 +96,9 @@ class RunSpec:
     @classmethod
     def from_json(cls, data: bytes) -> "RunSpec":
         """What the parent said."""
-        return cls(**_with_steps(json.loads(data)))
+        document = _with_steps(json.loads(data))
+        guards = tuple(Guard(**each) for each in document["guards"])
+        return cls(**{**document, "guards": guards})
 
 
 def _with_steps(document: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ back, and when nothing was written since that would go with them. Decides; `undo
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from shippyard.migration.integrity.model import Integrity
@@ -14,11 +14,10 @@ from shippyard.migration.plan import Plan
 from shippyard.migration.recovery import begun_of, half_applied_of
 from shippyard.migration.rehearsal.report import Report
 from shippyard.migration.said import said_by, unread
-from shippyard.migration.spec import Step
+from shippyard.migration.spec import Guard, Step
 from shippyard.migration.undo_guard import (
     AT_HOME,
     CannotTell,
-    Guard,
     guards_of,
     lost,
     read_tables,
@@ -198,5 +197,11 @@ def _guards(session: Session, run: Run, plan: Plan, names: Sequence[str]) -> tup
     hidden = unread(plan, names, "down")
     if hidden:
         raise CannotTell(f"the way back of {hidden[0]} can't be read before it runs")
-    back, forth = said_by(plan, names, "down"), said_by(plan, names, "up")
-    return guards_of(back, forth, read_tables(session), wrote_of(run.detail.get("steps", ())))
+    forth, tables = said_by(plan, names, "up"), read_tables(session)
+    wrote = wrote_of(run.detail.get("steps", ()))
+    # each is asked again where its revision is taken back: what it names is gone afterwards
+    return tuple(
+        replace(guard, revision=name)
+        for name in names
+        for guard in guards_of(said_by(plan, [name], "down"), forth, tables, wrote)
+    )

@@ -6,17 +6,20 @@ between the two is found, and nothing goes back. Refuses to know who may ask for
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, LiteralString
 
 from psycopg import sql
 from sqlalchemy import Connection, Engine, event
 
 from shippyard.migration.said import Said, Setting, is_meant
+from shippyard.migration.spec import Guard
 from shippyard.migration.wrote import Wrote
 from shippyard.postgres.session import QueryFailed, Session
 
 ASK_TIMEOUT_S = 30.0
+TAKEN_BACK = "shippyard.taken_back"
+"""The transactions of the way back itself, for a session: what they wrote is not new."""
 AT_HOME = {"row_security": "off", "search_path": "public"}
 
 TABLES_SQL = """
@@ -40,19 +43,6 @@ class WouldLose(Exception):
 
 class CannotTell(Exception):
     """Whether something would be lost can't be found out; one line."""
-
-
-@dataclass(frozen=True)
-class Guard:
-    """`question` has a row when `loses` is true; `table` is locked before it is asked for good."""
-
-    table: str
-    question: str
-    loses: str
-
-    def document(self) -> dict[str, str]:
-        """As JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -107,15 +97,17 @@ def lost(session: Session, guards: Iterable[Guard]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def refuse_losses(engine: Engine, guards: Sequence[Guard]) -> None:
+def refuse_losses(engine: Engine, guards: Sequence[Guard], ours: Sequence[str] = ()) -> None:
     """Have each transaction of an engine begin with its questions, the tables locked for writers.
 
-    Whoever wrote before has committed and is seen; whoever comes later waits for our end.
+    Whoever wrote before has committed and is seen; whoever comes later waits for our end. `ours`
+    are the transactions of this way back so far; it may grow.
     """
 
     def on_begin(connection: Connection) -> None:
         driver: Any = connection.connection.dbapi_connection
         with driver.cursor() as cursor:
+            cursor.execute("SELECT set_config(%s, %s, false)", (TAKEN_BACK, ",".join(ours)))
             if not driver.autocommit:
                 for table in sorted({guard.table for guard in guards}):
                     cursor.execute(f"LOCK TABLE {table} IN SHARE ROW EXCLUSIVE MODE")
@@ -124,7 +116,8 @@ def refuse_losses(engine: Engine, guards: Sequence[Guard]) -> None:
                 if cursor.fetchone():
                     raise WouldLose(f"{guard.loses}; nothing was taken back")
 
-    event.listen(engine, "begin", on_begin)
+    if guards:
+        event.listen(engine, "begin", on_begin)
 
 
 class _Asking:
@@ -206,9 +199,10 @@ def _written_since(wrote: Wrote | None) -> sql.Composable:
     """Row versions of other transactions than the run's, after its first; all when not known."""
     if wrote is None or not wrote.xids:
         return sql.SQL("true")
-    return sql.SQL("age(xmin) < age({}::xid) AND xmin::text <> ALL ({}::text[])").format(
-        sql.Literal(wrote.xids[0]), sql.Literal(list(wrote.xids))
-    )
+    return sql.SQL(
+        "age(xmin) < age({}::xid) AND xmin::text <> ALL ({}::text[])"
+        " AND xmin::text <> ALL (string_to_array(coalesce(current_setting({}, true), ''), ','))"
+    ).format(sql.Literal(wrote.xids[0]), sql.Literal(list(wrote.xids)), sql.Literal(TAKEN_BACK))
 
 
 def _guard(name: tuple[str, str], where: sql.Composable, loses: str) -> Guard:

@@ -11,7 +11,7 @@ from shippyard.migration.journal import Run
 from shippyard.migration.plan import Plan, Rendered, Revision
 from shippyard.migration.rehearsal.report import Passage, Recorded, Report
 from shippyard.migration.said import say
-from shippyard.migration.spec import Step
+from shippyard.migration.spec import Guard, Step
 from shippyard.migration.undo import (
     NowFacts,
     UndoVerdict,
@@ -19,7 +19,7 @@ from shippyard.migration.undo import (
     should_roll_back,
     steps_back,
 )
-from shippyard.migration.undo_guard import CannotTell, Column, Guard, guards_of
+from shippyard.migration.undo_guard import CannotTell, Column, guards_of
 from shippyard.migration.wrote import Wrote
 
 NOW = datetime(2026, 3, 4, tzinfo=UTC)
