@@ -117,6 +117,7 @@ def join(ground: Ground) -> Migrating:
     launcher = launcher_of(policy.runner_socket if policy else None, ground.processes)
     parts = Parts(
         environment=ground.config.environment,
+        calendar=ground.config.calendar,
         journal=Journal(state, clock),
         audit=audit,
         book=book,

@@ -32,6 +32,7 @@ from shippyard.backup.model import (
 )
 from shippyard.backup.orphans import Orphans
 from shippyard.backup.pruning import Pruned, Pruning
+from shippyard.backup.readers import reader_of
 from shippyard.backup.rebuild import Found, Rebuild
 from shippyard.backup.reconcile import Reconciled, notice, reconcile
 from shippyard.backup.records import Records
@@ -223,6 +224,10 @@ class BackupService(Records):
     def running(self) -> Mapping[str, str]:
         """What is being made now: ids with their phases."""
         return dict(self._running)
+
+    def reading(self, database: str) -> str | None:
+        """Who reads the whole database now, in words; raises what `reader_of` does."""
+        return reader_of(self._subjects.target(database, "dump"))
 
     def subjects(self) -> Mapping[str, tuple[Kind, ...]]:
         """What there are backups of, databases and `@cluster`s, with the kinds of each."""

@@ -55,11 +55,11 @@ class Facts:
     a lock in another one. `replication_lag_s` is the worst receiver's, or this server's own when it
     is a standby; None without receivers.
 
-    Each of the others is None when it is not known. `oldest_snapshot_s` and `oldest_prepared_s`
-    are this database's, 0 without any. `freeze_vacuums` are its tables that autovacuum freezes.
-    `archive_waiting_s` is how long the oldest WAL file waits to be archived, 0 where none does.
-    `idle_slots` keep WAL for nobody. `disk_free_bytes` is where the cluster's files are.
-    `spare_indexes` are unused or duplicate ones, by table.
+    Each of the others is None when it is not known. `oldest_snapshot_s` (but our own) and
+    `oldest_prepared_s` are this database's, 0 without any. `freeze_vacuums` are its tables that
+    autovacuum freezes. `archive_waiting_s` is how long the oldest WAL file waits to be archived, 0
+    where none does. `idle_slots` keep WAL for nobody. `disk_free_bytes` is where the cluster's
+    files are. `spare_indexes` are unused or duplicate ones, by table.
     """
 
     in_recovery: bool
@@ -159,7 +159,7 @@ class LiveHealth:
             _standby_lag_s(rows[STANDBY][0]) if in_recovery else _receivers_lag_s(rows[PRIMARY]),
             float(used_ratio),
             age_s,
-            oldest_snapshot_s=_longest(dbname, rows.get(SNAPSHOTS), "held_s"),
+            oldest_snapshot_s=_longest(dbname, rows.get(SNAPSHOTS), "others_s"),
             oldest_prepared_s=_longest(dbname, rows.get(PREPARED), "oldest_s"),
             freeze_vacuums=_relations(dbname, rows.get(FREEZING)),
             archive_failing=_is_failing(rows.get(ARCHIVER)),

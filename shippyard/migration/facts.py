@@ -4,16 +4,19 @@ Knows nobody who answers. A fact that could not be had is None, never a comforta
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Protocol
 
 from shippyard.config.base import Environment
+from shippyard.config.calendar import Calendar
 from shippyard.config.migration import Migration
 from shippyard.migration.approvals.model import Standing
 from shippyard.migration.hazards.model import Hazard
 from shippyard.migration.plan import Plan
 from shippyard.migration.rehearsal.report import Report
+from shippyard.migration.touches import Touches, touches
 
 Progress = Callable[[Mapping[str, Any]], None]
 
@@ -66,6 +69,13 @@ class Backups(Protocol):
         """The run `than` succeeded: no run before it is gone back from any more."""
         ...
 
+    def reading(self, database: str) -> str | None:
+        """Who reads the whole database now and holds a snapshot of it: a dump, a digest; or None.
+
+        A base backup is in nobody's way.
+        """
+        ...
+
 
 class LiveFacts(Protocol):
     """How a database's cluster was a moment ago."""
@@ -98,6 +108,46 @@ class LiveFacts(Protocol):
     @property
     def observed_age_s(self) -> float:
         """How old these facts are."""
+        ...
+
+    @property
+    def oldest_snapshot_s(self) -> float | None:
+        """Age of the oldest snapshot in this database but our own; 0 without any."""
+        ...
+
+    @property
+    def oldest_prepared_s(self) -> float | None:
+        """Age of the oldest prepared transaction of this database; 0 without any."""
+        ...
+
+    @property
+    def freeze_vacuums(self) -> tuple[str, ...] | None:
+        """Tables of this database that autovacuum freezes now, to prevent wraparound."""
+        ...
+
+    @property
+    def archive_failing(self) -> bool | None:
+        """The newest try to archive WAL failed."""
+        ...
+
+    @property
+    def archive_waiting_s(self) -> float | None:
+        """How long the oldest WAL file waits to be archived; 0 where none does."""
+        ...
+
+    @property
+    def idle_slots(self) -> tuple[str, ...] | None:
+        """Replication slots that keep WAL for nobody."""
+        ...
+
+    @property
+    def disk_free_bytes(self) -> int | None:
+        """What is free where the cluster's files are; None when they can't be seen from here."""
+        ...
+
+    @property
+    def spare_indexes(self) -> Mapping[str, tuple[str, ...]] | None:
+        """Indexes that nobody reads or that there are twice, by table."""
         ...
 
 
@@ -133,8 +183,9 @@ class Facts:
     """Everything the gates judge by.
 
     `backup_promised`: a full backup will be taken before anything runs. `backup_known`,
-    `rehearsal_known`: False when nobody could be asked. `fingerprint` names the schema as it is.
-    `goes_on`: this run goes on with one that was let through. What is None is not known.
+    `rehearsal_known`, `reader_known`: False when nobody could be asked. `fingerprint` names the
+    schema as it is. `goes_on`: this run goes on with one that was let through. `reader` reads the
+    whole database now. What is None is not known.
     """
 
     database: str
@@ -156,3 +207,12 @@ class Facts:
     expected_fingerprint: str | None = None
     goes_on: bool = False
     attested: tuple[Attested, ...] | None = None
+    calendar: Calendar = field(default_factory=Calendar)
+    reader: str | None = None
+    reader_known: bool = True
+    system_identifier: str | None = None
+
+    @cached_property
+    def touches(self) -> Touches:
+        """What the plan touches, as far as it can be known."""
+        return touches(self.plan, self.rehearsal)

@@ -7,6 +7,7 @@ from typing import Any
 import structlog
 
 from shippyard.config.base import Environment
+from shippyard.config.calendar import Calendar
 from shippyard.host.clock import Clock
 from shippyard.migration.approvals.book import Book
 from shippyard.migration.approvals.model import Standing
@@ -34,6 +35,7 @@ class Parts:
     """What every run needs. `batch_seen` hears of backfills, `remember` keeps our memory safe."""
 
     environment: Environment
+    calendar: Calendar
     journal: Journal
     audit: Audit
     book: Book
@@ -69,6 +71,7 @@ def gather_facts(
     database = prepared.plan.database
     found = look_or_none(prepared.target, with_schema=True)
     backup, backup_known = _backup(parts, database)
+    reader, reader_known = _reader(parts, database)
     return Facts(
         database=database,
         environment=parts.environment,
@@ -88,6 +91,10 @@ def gather_facts(
         fingerprint=found.fingerprint if found else None,
         expected_fingerprint=parts.drifts.expected(database),
         goes_on=order.of_run is not None,
+        calendar=parts.calendar,
+        reader=reader,
+        reader_known=reader_known,
+        system_identifier=found.system_identifier if found else None,
     )
 
 
@@ -107,6 +114,14 @@ def _backup(parts: Parts, database: str) -> tuple[BackupFacts | None, bool]:
         return parts.backups.newest(database), True
     except Exception as error:  # noqa: BLE001  whatever the catalog's trouble, the fact is unknown
         log.warning("migration.backup_unknown", database=database, error=one_line(error))
+        return None, False
+
+
+def _reader(parts: Parts, database: str) -> tuple[str | None, bool]:
+    try:
+        return parts.backups.reading(database), True
+    except Exception as error:  # noqa: BLE001  whatever the server's trouble, the fact is unknown
+        log.warning("migration.reader_unknown", database=database, error=one_line(error))
         return None, False
 
 

@@ -10,18 +10,27 @@ from shippyard.migration.facts import Facts
 from shippyard.migration.gates.another_run import another_run
 from shippyard.migration.gates.approvals import approvals
 from shippyard.migration.gates.backup import backup
+from shippyard.migration.gates.backup_running import backup_running
 from shippyard.migration.gates.blockers import blockers
 from shippyard.migration.gates.connections import connections
+from shippyard.migration.gates.disk import disk
 from shippyard.migration.gates.drift import drift
 from shippyard.migration.gates.hazards import hazards
 from shippyard.migration.gates.heads import heads
+from shippyard.migration.gates.indexes import indexes
 from shippyard.migration.gates.invalid_indexes import invalid_indexes
 from shippyard.migration.gates.naming import naming
+from shippyard.migration.gates.old_snapshots import old_snapshots
+from shippyard.migration.gates.prepared_transactions import prepared_transactions
 from shippyard.migration.gates.rehearsal import rehearsal
 from shippyard.migration.gates.replication_lag import replication_lag
 from shippyard.migration.gates.reversible import reversible
 from shippyard.migration.gates.server import server
+from shippyard.migration.gates.staging_first import staging_first
 from shippyard.migration.gates.verdict import Verdict
+from shippyard.migration.gates.wal_archive import wal_archive
+from shippyard.migration.gates.windows import windows
+from shippyard.migration.gates.wraparound import wraparound
 
 GATES: tuple[Callable[[Facts], Verdict], ...] = (
     another_run,
@@ -30,13 +39,22 @@ GATES: tuple[Callable[[Facts], Verdict], ...] = (
     reversible,
     hazards,
     rehearsal,
+    staging_first,
     approvals,
+    windows,
     server,
     drift,
     invalid_indexes,
+    indexes,
+    backup_running,
     blockers,
+    old_snapshots,
+    prepared_transactions,
+    wraparound,
     connections,
     replication_lag,
+    wal_archive,
+    disk,
     backup,
 )
 

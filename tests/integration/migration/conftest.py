@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from shippyard.config.calendar import Calendar
 from shippyard.config.migration import Migration
 from shippyard.host.clock import SystemClock
 from shippyard.host.process import Processes
@@ -124,6 +125,7 @@ class FakeBackups:
         self.released: list[str] = []
         self.succeeded: list[str] = []
         self.during: Callable[[], None] = lambda: None
+        self.reader: str | None = None
 
     def newest(self, database: str) -> FakeBackup | None:
         return self.taken[-1] if self.taken else None
@@ -143,6 +145,9 @@ class FakeBackups:
     def release_earlier(self, database: str, *, than: str) -> None:
         self.succeeded.append(than)
 
+    def reading(self, database: str) -> str | None:
+        return self.reader
+
 
 @dataclass
 class FakeLive:
@@ -152,6 +157,14 @@ class FakeLive:
     replication_lag_s: float | None = None
     connections_used_ratio: float = 0.1
     observed_age_s: float = 0.5
+    oldest_snapshot_s: float | None = 0.0
+    oldest_prepared_s: float | None = 0.0
+    freeze_vacuums: tuple[str, ...] | None = ()
+    archive_failing: bool | None = False
+    archive_waiting_s: float | None = 0.0
+    idle_slots: tuple[str, ...] | None = ()
+    disk_free_bytes: int | None = 2**40
+    spare_indexes: Mapping[str, tuple[str, ...]] | None = field(default_factory=dict)
     unknown: bool = False
 
     def facts(self, database: str) -> "FakeLive | None":
@@ -281,6 +294,7 @@ def bench(
     drifts = Drifts({"shippyar": target}, state, clock, audit, metrics=metrics, tell=told.append)
     parts = Parts(
         environment="testing",
+        calendar=Calendar(),
         journal=Journal(state, clock),
         audit=audit,
         book=Book(state, clock, audit),

@@ -35,9 +35,9 @@ ROWS: dict[str, list[dict[str, Any]]] = {
 SINGLE: dict[str, tuple[list[dict[str, Any]], str, Any]] = {
     "xmin_holders": (
         [
-            {"datname": "shop_db", "held_s": 7.0},
-            {"datname": "shop_db", "held_s": None},
-            {"datname": "other_db", "held_s": 70.0},
+            {"datname": "shop_db", "others_s": 7.0},
+            {"datname": "shop_db", "others_s": None},
+            {"datname": "other_db", "others_s": 70.0},
         ],
         "oldest_snapshot_s",
         7.0,

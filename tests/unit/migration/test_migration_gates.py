@@ -1,6 +1,7 @@
 """Each gate's answers, and what a policy makes of them."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from shippyard.migration.gates.verdict import Verdict
 from shippyard.migration.hazards.model import Hazard
 from shippyard.migration.naming import right_name
 from shippyard.migration.plan import Plan, Rendered, Revision
-from shippyard.migration.rehearsal.report import Passage, Recorded, Report
+from shippyard.migration.rehearsal.report import Blocked, Passage, Recorded, Report
 from tests.conftest import FakeClock
 
 POLICY = Migration(alembic_ini=Path("alembic.ini"))
@@ -40,6 +41,14 @@ class Live:
     replication_lag_s: float | None = 0.1
     connections_used_ratio: float = 0.5
     observed_age_s: float = 1.0
+    oldest_snapshot_s: float | None = 0.0
+    oldest_prepared_s: float | None = 0.0
+    freeze_vacuums: tuple[str, ...] | None = ()
+    archive_failing: bool | None = False
+    archive_waiting_s: float | None = 0.0
+    idle_slots: tuple[str, ...] | None = ()
+    disk_free_bytes: int | None = 2**30
+    spare_indexes: Mapping[str, tuple[str, ...]] | None = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,7 @@ FACTS = Facts(
     active_run=None,
     hazards=(),
     fingerprint="f1",
+    system_identifier="1",
 )
 RISKY = Hazard("H32", "warn", "002", "versions/002_a.py", 7, "up", "ALTER …", "why", "instead")
 HARMFUL = replace(RISKY, id="H30", level="block")
@@ -72,7 +82,7 @@ UP = Passage("up", Recorded())
 REHEARSED = Report(
     id="r1",
     database="shippyar",
-    content_hash="c",
+    content_hash=PLAN.content_hash,
     from_revision="001",
     to_revision="002",
     fingerprint="f1",
@@ -127,6 +137,12 @@ def rehearsed(**changes: Any) -> dict[str, Any]:
     return asked(rehearsal=replace(REHEARSED, **changes))
 
 
+def waited(writes_ms: float) -> tuple[Passage, ...]:
+    """Passages of which the way up kept writers of parcels waiting."""
+    blocked = Recorded(blocked=(Blocked("public.parcels", 0.0, writes_ms),))
+    return (Passage("up", blocked), replace(UP, way="down"), replace(UP, way="again"))
+
+
 @pytest.mark.parametrize(
     ("gate", "changes", "answer", "said"),
     [
@@ -162,8 +178,25 @@ def rehearsed(**changes: Any) -> dict[str, Any]:
         (
             "rehearsal",
             rehearsed(losses=("users.nick: 3 values",)),
-            "warn",
+            "block",
             "not proven: users",
+        ),
+        (
+            "rehearsal",
+            {**rehearsed(unproven=("users: too large",)), "environment": "staging"},
+            "warn",
+            "not proven: users: too large",
+        ),
+        ("rehearsal", rehearsed(passages=(UP,)), "block", "not proven: it was not gone"),
+        ("rehearsal", rehearsed(content_hash="c"), "block", "r1 is of another plan"),
+        ("rehearsal", rehearsed(system_identifier="2"), "block", "another server was rehearsed"),
+        ("rehearsal", {**rehearsed(), "system_identifier": None}, "unknown", "can't be read now"),
+        ("rehearsal", rehearsed(passages=waited(1000)), "pass", "r1"),
+        (
+            "rehearsal",
+            rehearsed(passages=waited(1001)),
+            "warn",
+            "nobody could write public.parcels for 1001 ms (limit 1000 ms)",
         ),
         ("rehearsal", rehearsed(slower=("SELECT 1",)), "warn", "slower afterwards: SELECT 1"),
         ("rehearsal", {"rehearsal": replace(REHEARSED, outcome="blocked")}, "warn", "r1 blocked"),
