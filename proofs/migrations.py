@@ -3,13 +3,14 @@
 import signal
 import sys
 
-from proofs.gate import crash, hazards, hostile, integrity, recording
+from proofs.gate import crash, hazards, hostile, integrity, recording, rehearsal
 from proofs.table import Row, main
 
 ROWS: tuple[Row, ...] = (
     *hazards.ROWS,
     *hostile.ROWS,
     *recording.ROWS,
+    *rehearsal.ROWS,
     *crash.ROWS,
     *integrity.ROWS,
 )

@@ -1,4 +1,4 @@
-"""Owns a production with backups, a tree of revisions, and rehearsals of them, for proofs and tests.
+"""Owns a production with backups, a tree of revisions, and rehearsals of them.
 
 The parts are the daemon's own, joined by hand. What is rehearsed is for whoever asks to say.
 """

@@ -58,6 +58,22 @@ def test_a_plan_that_comes_back_passes_and_is_a_drill(ground: Stage) -> None:
     assert list((ground.folder / "sandboxes").iterdir()) == []
 
 
+def test_an_older_backup_is_brought_to_where_production_is(ground: Stage) -> None:
+    ground.migrate(EXPAND)
+    later = {**EXPAND, "002": Change(execute("ALTER TABLE shelves ADD COLUMN floor int"))}
+    try:
+        report = ground.rehearse(later)
+    finally:
+        ground.yard.run(
+            "DROP TABLE shelves",
+            "ALTER TABLE goods DROP COLUMN color",
+            "UPDATE alembic_version SET version_num = '000'",
+        )
+    assert (report.outcome, report.error) == ("passed", None)
+    assert "the backup is older than 001, which ran first" in report.differs
+    assert set(report.revision_elapsed_s) == {"002"}
+
+
 def test_values_that_do_not_come_back_are_told(ground: Stage) -> None:
     lossy = Change(
         execute("ALTER TABLE goods DROP COLUMN shelf CASCADE"),
