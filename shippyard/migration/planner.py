@@ -171,6 +171,15 @@ class Planner:
         """The database's run has ended: its copy may go. Safe when there was none."""
         self._in_use.pop(database, None)
 
+    @contextmanager
+    def kept(self, prepared: Prepared, by: str) -> Iterator[None]:
+        """The plan's copy stays for the length of a block, whoever plans meanwhile."""
+        self._in_use[by] = prepared.copy.name
+        try:
+            yield
+        finally:
+            self.let_go(by)
+
     def _prepare(
         self,
         database: str,

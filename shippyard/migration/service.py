@@ -115,13 +115,16 @@ class Migrations:
         verdicts = ask_all(facts)
         return Judged(known, facts.approvals, verdicts, blocking_for(facts, verdicts, order))
 
-    def known(self, database: str, revision: str) -> Known:
-        """A plan with its hazards, no gate asked.
+    @contextmanager
+    def known(self, database: str, revision: str) -> Iterator[Known]:
+        """A plan with its hazards, no gate asked; its files stay for the length of a block.
 
         Raises:
             NotConfigured, PlanRefused, PlanFailed: one line each.
         """
-        return self._known(self._prepare(database, revision))
+        known = self._known(self._prepare(database, revision))
+        with self._planner.kept(known.prepared, f"rehearsal of {database}"):
+            yield known
 
     def described(self, database: str, revision: str) -> Described:
         """A plan for whoever is to agree to it.

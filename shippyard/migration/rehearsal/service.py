@@ -1,5 +1,6 @@
 """Owns what may be asked of rehearsals: try a plan, list what was tried, tell how it went."""
 
+from contextlib import AbstractContextManager
 from typing import Protocol
 
 import structlog
@@ -24,8 +25,8 @@ log = structlog.get_logger(__name__)
 class Plans(Protocol):
     """Who makes plans."""
 
-    def known(self, database: str, revision: str) -> Known:
-        """A plan with its hazards."""
+    def known(self, database: str, revision: str) -> AbstractContextManager[Known]:
+        """A plan with its hazards, whose files stay for the length of a block."""
         ...
 
 
@@ -58,10 +59,11 @@ class Rehearsals:
             PlanRefused, PlanFailed, NotConfigured: there is nothing to rehearse; one line each.
         """
         progress({"phase": "plan", "message": f"planning {database} to {revision}"})
-        known = self._plans.known(database, revision)
-        if not known.prepared.plan.revisions:
-            raise PlanRefused(f"{database} is at {known.prepared.plan.target}: nothing to rehearse")
-        report = self._rehearser.rehearse(known, progress)
+        with self._plans.known(database, revision) as known:
+            plan = known.prepared.plan
+            if not plan.revisions:
+                raise PlanRefused(f"{database} is at {plan.target}: there is nothing to rehearse")
+            report = self._rehearser.rehearse(known, progress)
         self._store.add(report)
         self._note(report, by)
         return report
