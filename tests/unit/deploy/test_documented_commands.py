@@ -12,7 +12,7 @@ from shippyard.cli.main import cli
 ROOT = Path(__file__).parents[3]
 MANUALS = (
     *(f"docs/{name}.md" for name in ("runbooks", "configuration", "install")),
-    *(f"docs/{name}.md" for name in ("restore", "drills", "wal", "offsite", "access")),
+    *(f"docs/{name}.md" for name in ("restore", "drills", "wal", "offsite", "access", "gates")),
     "CONTRIBUTING.md",
 )
 COMMAND = re.compile(r"`(shippyard (?:bootstrap|ctl|config|run|demo|doctor|restore|wal)\b[^`]*)`")
