@@ -3,7 +3,7 @@
 import signal
 import sys
 
-from proofs.gate import crash, hazards, hostile, integrity, recording, rehearsal
+from proofs.gate import crash, drift, hazards, hostile, integrity, recording, rehearsal
 from proofs.table import Row, main
 
 ROWS: tuple[Row, ...] = (
@@ -13,6 +13,7 @@ ROWS: tuple[Row, ...] = (
     *rehearsal.ROWS,
     *crash.ROWS,
     *integrity.ROWS,
+    *drift.ROWS,
 )
 
 if __name__ == "__main__":
