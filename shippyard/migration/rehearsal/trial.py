@@ -10,7 +10,7 @@ from shippyard.migration.known import Known
 from shippyard.migration.plan import PlanRefused, read_revisions, select_revisions
 from shippyard.migration.planner import look, steps_of
 from shippyard.migration.rehearsal.classify import classify
-from shippyard.migration.rehearsal.compare import columns_changed, losses, unproven
+from shippyard.migration.rehearsal.compare import gone, losses, unproven
 from shippyard.migration.rehearsal.copies import Restored
 from shippyard.migration.rehearsal.course import Course, Stopped
 from shippyard.migration.rehearsal.data import DataTaken, take_data
@@ -80,7 +80,7 @@ class Trial:
         passing = self._stand_where_production_is()
         with self._course.phase("look", "looking at schema and data"):
             before = self._standing()
-            timed = time_statements(self._superuser, self._top, seconds=STATEMENTS_MAX_S)
+            timed = time_statements(self._restored.as_user, self._top, seconds=STATEMENTS_MAX_S)
         with self._course.phase("up", f"going up to {self._plan.target}"):
             went = passing.up(self._name("up"), self._steps, self._course.left_s, self._heard)
         if went.error is not None:
@@ -89,7 +89,7 @@ class Trial:
         self._findings.revision_elapsed_s = went.revision_elapsed_s
         with self._course.phase("compare", "comparing"):
             after = self._standing()
-            later = time_statements(self._superuser, self._top, seconds=STATEMENTS_MAX_S)
+            later = time_statements(self._restored.as_user, self._top, seconds=STATEMENTS_MAX_S)
         self._findings.slower.extend(slower(timed, later))
         self._note("up", went, before, after, comes_back=True)
         self._findings.end("passed")
@@ -205,15 +205,8 @@ class Trial:
     def _note(
         self, way: Way, went: Went, before: Standing, after: Standing, *, comes_back: bool
     ) -> None:
-        kinds = classify(
-            way,
-            before.objects,
-            after.objects,
-            went.recorded,
-            columns_changed(before.data, after.data),
-            self._known.hazards,
-            comes_back=comes_back,
-        )
+        lost = gone(before.data, after.data)
+        kinds = classify(before.objects, after.objects, lost, comes_back=comes_back)
         self._findings.passages.append(Passage(way, went.recorded, kinds))
 
     def _passage(
