@@ -21,6 +21,9 @@ BY_ENVIRONMENT: Mapping[Environment, Mapping[str, Any]] = {
 class Migration(Model):
     """The migrations tree and the policy under which it may change a database.
 
+    A lock is asked for between `lock_timeout_min_ms` and `lock_timeout_ms`, by how long others'
+    transactions take. A statement for which others wait longer than `watchdog_ms` is cancelled,
+    unless its rehearsal measured more.
     `rehearsal` asks for one of the same plan, not older than `rehearsal_max_age_s`; after its restore
     one may take `rehearsal_timeout_s`. `staging_keys` are public keys of daemons whose word counts
     that the same content ran there, for `staging_max_age_s`. `disk_factor` times the disk that the
@@ -31,6 +34,8 @@ class Migration(Model):
 
     alembic_ini: Path
     lock_timeout_ms: int = Field(200, ge=10, le=60_000)
+    lock_timeout_min_ms: int = Field(50, ge=10, le=500)
+    watchdog_ms: float = Field(300.0, ge=50, le=60_000)
     statement_timeout_s: float = Field(3600.0, gt=0)
     lock_attempts: int = Field(30, ge=1, le=1000)
     retry_pause_s: float = Field(1.0, gt=0, le=60)

@@ -7,13 +7,15 @@ import io
 import json
 import os
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-
-from alembic.config import Config
+from typing import TYPE_CHECKING, Any
 
 from shippyard.host.secrets import mask
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 MESSAGE_MAX_CHARS = 2000
 
@@ -24,19 +26,30 @@ Emit = Callable[[Mapping[str, Any]], None]
 
 
 def claim_stdout() -> Emit:
-    """Keep stdout for JSON lines; whatever user code prints goes to stderr from now on."""
+    """Keep stdout for JSON lines; whatever user code prints goes to stderr from now on.
+
+    What it gives is safe from any thread.
+    """
+    one_at_a_time = threading.Lock()
     channel = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
     def emit(document: Mapping[str, Any]) -> None:
-        channel.write(json.dumps(document) + "\n")
-        channel.flush()
+        line = json.dumps(document) + "\n"
+        with one_at_a_time:
+            channel.write(line)
+            channel.flush()
 
     return emit
 
 
-def alembic_config(copy: str, ini: str, scripts: str, output: io.StringIO | None = None) -> Config:
+def alembic_config(
+    copy: str, ini: str, scripts: str, output: io.StringIO | None = None
+) -> "Config":
     """Alembic's configuration for a copy of the tree."""
+    # a runner that is refused has not waited for Alembic to be loaded
+    from alembic.config import Config  # noqa: PLC0415
+
     config = (
         Config(str(Path(copy) / ini), output_buffer=output)
         if output

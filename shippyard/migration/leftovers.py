@@ -157,6 +157,15 @@ def built_by(
     return Built(names, frozenset(dropped), frozenset(reindexed))
 
 
+def is_left_by(left: Leftover, statements: Iterable[str]) -> bool:
+    """Whether one of these statements, which went wrong, is what left an index INVALID."""
+    if left.valid:
+        return False
+    base = COPY.sub("", left.bare)
+    names = {left.bare} if base == left.bare else {base, left.table.rpartition(".")[2].strip('"')}
+    return any(name in statement for name in names for statement in statements)
+
+
 def sweep(target: Target, drop: Iterable[Leftover], *, timeout_s: float = DROP_TIMEOUT_S) -> None:
     """Drop leftovers without being in anybody's way. Nobody may be migrating meanwhile.
 

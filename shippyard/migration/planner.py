@@ -12,6 +12,7 @@ from pathlib import Path
 import structlog
 
 from shippyard.config.migration import Migration
+from shippyard.migration.expecting import expected
 from shippyard.migration.facts import ServerFacts
 from shippyard.migration.journal import Run
 from shippyard.migration.plan import (
@@ -24,6 +25,7 @@ from shippyard.migration.plan import (
     resolve_target,
     select_revisions,
 )
+from shippyard.migration.rehearsal.report import Report
 from shippyard.migration.spec import Guard, RenderSpec, RunSpec, Step, Way
 from shippyard.migration.supervise import RenderFailed, Supervisor
 from shippyard.migration.tree import Tree, TreeUnusable, copy_name, publish_copy, read_tree
@@ -94,10 +96,12 @@ class Prepared:
         steps: tuple[Step, ...] | None = None,
         guards: tuple[Guard, ...] = (),
         target: Target | None = None,
+        rehearsed: Report | None = None,
     ) -> RunSpec:
         """What the runner is told; without `steps`, to take what is left of the plan.
 
-        `target` is another server than the plan's: a sandbox.
+        `target` is another server than the plan's: a sandbox. What was `rehearsed`, and let pass
+        by the gates, says how long each revision may take and make others wait.
         """
         return RunSpec(
             run_id=run_id,
@@ -114,6 +118,9 @@ class Prepared:
             conninfo=(target or self.target).conninfo(),
             way=way,
             guards=guards,
+            lock_timeout_min_ms=self.policy.lock_timeout_min_ms,
+            watchdog_ms=self.policy.watchdog_ms,
+            expected=expected(rehearsed, way, may_block=True),
         )
 
 

@@ -20,7 +20,7 @@ from shippyard.migration.version_table import read_current
 from shippyard.postgres.session import Session, open_session
 from shippyard.postgres.target import Target
 
-PURPOSES = ("migrate", "migrate-lock")
+PURPOSES = ("migrate", "migrate-lock", "migrate-watch")
 NAME_MAX_BYTES = 63  # what the server keeps of an application's name
 ENDED_WITHIN_S = 10.0
 POLL_S = 0.05

@@ -44,6 +44,19 @@ class Guard:
 
 
 @dataclass(frozen=True)
+class Expected:
+    """What a rehearsal measured, by revision; empty where there was none.
+
+    `elapsed_s` is how long it took, `locks` the strongest mode in which it locks each relation
+    (both names as SQL has them), `may_block_ms` how long others may wait for it, as was approved.
+    """
+
+    elapsed_s: Mapping[str, float] = field(default_factory=dict)
+    locks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    may_block_ms: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class RenderSpec:
     """Whose SQL to render: `ini` and `scripts` are paths in the folder `copy`."""
 
@@ -67,7 +80,8 @@ class RunSpec:
     """What to run, where and how politely. `hashes` is what `copy` must hold, no more, no less.
 
     `steps` stand in the order in which they are taken: going down, the newest revision first, and
-    each asks its `guards` again in its own transaction.
+    each asks its `guards` again in its own transaction. A lock is asked for between
+    `lock_timeout_min_ms` and `lock_timeout_ms`; what others wait for `watchdog_ms` is cancelled.
     """
 
     run_id: str
@@ -84,6 +98,9 @@ class RunSpec:
     conninfo: Mapping[str, Any] = field(repr=False)
     way: Way = "up"
     guards: tuple[Guard, ...] = ()
+    lock_timeout_min_ms: int = 50
+    watchdog_ms: float = 300.0
+    expected: Expected = Expected()
 
     def guards_of(self, step: Step) -> tuple[Guard, ...]:
         """What must not be lost when one step is taken."""
@@ -98,7 +115,8 @@ class RunSpec:
         """What the parent said."""
         document = _with_steps(json.loads(data))
         guards = tuple(Guard(**each) for each in document["guards"])
-        return cls(**{**document, "guards": guards})
+        expected = Expected(**document["expected"])
+        return cls(**{**document, "guards": guards, "expected": expected})
 
 
 def _with_steps(document: dict[str, Any]) -> dict[str, Any]:

@@ -125,7 +125,9 @@ def test_a_held_lock_is_waited_for_politely(bench: Any, eventually: Any) -> None
         holder.execute("SELECT * FROM parcels")  # ACCESS SHARE until the transaction ends
         reader = bench.in_background(application)
         running = bench.in_background(bench.run)
-        eventually(lambda: sum("lock was not free" in e["message"] for e in bench.events) >= 3)
+        eventually(lambda: any("lock was not free" in e["message"] for e in bench.events))
+        # from then on it is known what is in the way, and nobody has to queue behind us
+        wait_for_event(bench, eventually, "has held public.parcels")
         assert running.alive
         assert bench.version() == "001"
     assert running.result().state == "done"
@@ -133,11 +135,11 @@ def test_a_held_lock_is_waited_for_politely(bench: Any, eventually: Any) -> None
     reader.result()
     assert bench.version() == "002"
     # It did queue behind us, and not until the holder went; how long is a proof to say.
-    assert 0.05 < slowest_s[0] < 5.0
+    assert 0.02 < slowest_s[0] < 5.0
     counted = bench.metrics.registry.get_sample_value(
         "shippyard_migration_lock_retries_total", {"database": "shippyar"}
     )
-    assert counted >= 3
+    assert counted >= 1
 
 
 def test_attempts_are_bounded(bench: Any, tmp_path: Path) -> None:
@@ -421,7 +423,7 @@ def test_the_session_is_limited_and_named(bench: Any) -> None:
     bench.tree.add(f'op.execute("CREATE TABLE seen AS SELECT ARRAY[{shown}] AS s")')
     run = bench.run()
     assert bench.scalar("SELECT s FROM seen") == [
-        "100ms",
+        "50ms",
         "1h",
         "off",
         "1s",
