@@ -176,7 +176,7 @@ class Execution:
         self._audit("run.started", self._identity())
         timeout_s = self._prepared.policy.timeout_s
         started_s = self._parts.clock.monotonic()
-        spec = self._prepared.run_spec(self.run_id)
+        spec = self._prepared.run_spec(self.run_id, rehearsed=self._known.rehearsal)
         ending = self._parts.supervisor.run(spec, timeout_s, self._on_event)
         match ending.outcome:
             case "applied":
