@@ -58,8 +58,8 @@ def _ways(passages: Iterable[Passage]) -> Iterator[str]:
     for each in passages:
         found = each.recorded
         said = f"**{_cell(each.error)}**" if each.error else ", ".join(each.kinds) or "as before"
-        took = f"{found.elapsed_s:.1f} s"
-        yield f"| {each.way} | {said} | {took} | {_mb(found.wal_bytes)} | {_mb(found.growth_bytes)} |"
+        took, grown = f"{found.elapsed_s:.1f} s", _mb(found.growth_bytes)
+        yield f"| {each.way} | {said} | {took} | {_mb(found.wal_bytes)} | {grown} |"
     yield ""
 
 
