@@ -30,6 +30,7 @@ NEEDED = (LIMITS, EDGES, TRANSACTIONS, PRIMARY, STANDBY)
 SNAPSHOTS = "xmin_holders"
 PREPARED = "prepared_xacts"
 FREEZING = "freeze_vacuums"
+VACUUMS = "autovacuums"
 SLOTS = "replication_slots"
 ARCHIVER = "archiver"
 BACKLOG = "archiver_backlog"
@@ -39,7 +40,7 @@ DUPLICATE = "indexes_duplicate"
 DATA = "data"
 
 BY_THEMSELVES = frozenset(
-    {SNAPSHOTS, PREPARED, FREEZING, SLOTS, ARCHIVER, BACKLOG, STORAGE, UNUSED, DUPLICATE}
+    {SNAPSHOTS, PREPARED, FREEZING, VACUUMS, SLOTS, ARCHIVER, BACKLOG, STORAGE, UNUSED, DUPLICATE}
 )
 TURNS = 3
 """What is known by itself is believed for so many turns of its check, or half a minute."""
@@ -57,9 +58,10 @@ class Facts:
 
     Each of the others is None when it is not known. `oldest_snapshot_s` (but our own) and
     `oldest_prepared_s` are this database's, 0 without any. `freeze_vacuums` are its tables that
-    autovacuum freezes. `archive_waiting_s` is how long the oldest WAL file waits to be archived, 0
-    where none does. `idle_slots` keep WAL for nobody. `disk_free_bytes` is where the cluster's
-    files are. `spare_indexes` are unused or duplicate ones, by table.
+    autovacuum freezes, `autovacuums` how long it has worked on others. `archive_waiting_s` is how
+    long the oldest WAL file waits to be archived, 0 where none does. `idle_slots` keep WAL for
+    nobody. `disk_free_bytes` is where the cluster's files are. `spare_indexes` are unused or
+    duplicate ones, by table.
     """
 
     in_recovery: bool
@@ -71,6 +73,7 @@ class Facts:
     oldest_snapshot_s: float | None = None
     oldest_prepared_s: float | None = None
     freeze_vacuums: tuple[str, ...] | None = None
+    autovacuums: Mapping[str, float] | None = None
     archive_failing: bool | None = None
     archive_waiting_s: float | None = None
     idle_slots: tuple[str, ...] | None = None
@@ -162,6 +165,7 @@ class LiveHealth:
             oldest_snapshot_s=_longest(dbname, rows.get(SNAPSHOTS), "others_s"),
             oldest_prepared_s=_longest(dbname, rows.get(PREPARED), "oldest_s"),
             freeze_vacuums=_relations(dbname, rows.get(FREEZING)),
+            autovacuums=_ages(dbname, rows.get(VACUUMS)),
             archive_failing=_is_failing(rows.get(ARCHIVER)),
             archive_waiting_s=_waiting_s(rows.get(BACKLOG)),
             idle_slots=_idle(rows.get(SLOTS)),
@@ -197,6 +201,12 @@ def _longest(dbname: str, rows: Sequence[Row] | None, column: str) -> float | No
 
 def _relations(dbname: str, rows: Sequence[Row] | None) -> tuple[str, ...] | None:
     return None if rows is None else tuple(str(row["relation"]) for row in _of(dbname, rows))
+
+
+def _ages(dbname: str, rows: Sequence[Row] | None) -> Mapping[str, float] | None:
+    if rows is None:
+        return None
+    return {str(row["relation"]): float(row["age_s"] or 0.0) for row in _of(dbname, rows)}
 
 
 def _is_failing(rows: Sequence[Row] | None) -> bool | None:

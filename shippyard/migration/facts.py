@@ -126,6 +126,11 @@ class LiveFacts(Protocol):
         ...
 
     @property
+    def autovacuums(self) -> Mapping[str, float] | None:
+        """How long autovacuum has worked on which table of this database, freezing not counted."""
+        ...
+
+    @property
     def archive_failing(self) -> bool | None:
         """The newest try to archive WAL failed."""
         ...

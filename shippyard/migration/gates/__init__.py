@@ -9,6 +9,7 @@ from shippyard.config.migration import Migration
 from shippyard.migration.facts import Facts
 from shippyard.migration.gates.another_run import another_run
 from shippyard.migration.gates.approvals import approvals
+from shippyard.migration.gates.autovacuum import autovacuum
 from shippyard.migration.gates.backup import backup
 from shippyard.migration.gates.backup_running import backup_running
 from shippyard.migration.gates.blockers import blockers
@@ -51,6 +52,7 @@ GATES: tuple[Callable[[Facts], Verdict], ...] = (
     old_snapshots,
     prepared_transactions,
     wraparound,
+    autovacuum,
     connections,
     replication_lag,
     wal_archive,

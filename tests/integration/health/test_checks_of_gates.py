@@ -150,6 +150,17 @@ def test_indexes_that_are_spare_or_invalid_are_named(server: Target) -> None:
     }
 
 
+def test_an_autovacuum_names_its_table(server: Target, eventually: Eventually) -> None:
+    with connect(server) as admin:
+        admin.execute(
+            "CREATE TABLE busy (id int) WITH (autovacuum_vacuum_cost_delay = 100,"
+            " autovacuum_vacuum_cost_limit = 1, autovacuum_vacuum_insert_threshold = 1)"
+        )
+        admin.execute("INSERT INTO busy SELECT generate_series(1, 100000)")
+        eventually(lambda: "public.busy" in (facts_of(server).autovacuums or {}))
+        assert "public.busy" not in (facts_of(server).freeze_vacuums or ())
+
+
 def test_an_autovacuum_to_prevent_wraparound_names_its_table(
     server: Target, eventually: Eventually
 ) -> None:

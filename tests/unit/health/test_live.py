@@ -51,6 +51,14 @@ SINGLE: dict[str, tuple[list[dict[str, Any]], str, Any]] = {
         "freeze_vacuums",
         ("public.users",),
     ),
+    "autovacuums": (
+        [
+            {"datname": "shop_db", "relation": "public.users", "age_s": 61.0},
+            {"datname": "other_db", "relation": "public.orders", "age_s": 7.0},
+        ],
+        "autovacuums",
+        {"public.users": 61.0},
+    ),
     "replication_slots": (
         [
             {"slot_name": "a", "active": True, "lost": False},

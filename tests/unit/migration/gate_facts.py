@@ -39,6 +39,7 @@ class Live:
     oldest_snapshot_s: float | None = 0.0
     oldest_prepared_s: float | None = 0.0
     freeze_vacuums: tuple[str, ...] | None = ()
+    autovacuums: Mapping[str, float] | None = field(default_factory=dict)
     archive_failing: bool | None = False
     archive_waiting_s: float | None = 0.0
     idle_slots: tuple[str, ...] | None = ()
