@@ -210,7 +210,7 @@ def _gigabyte(context: Context) -> Outcome:
         ),
         (
             "INSERT INTO events SELECT n, timestamptz '2026-01-01' + n * interval '1 second',"
-            " (n * 7919) % 100000, 'kind ' || n % 20, repeat(md5(n::text), 3)"
+            " ((n * 7919::bigint) % 100000)::int, 'kind ' || n % 20, repeat(md5(n::text), 3)"
             f" FROM generate_series(1, {rows}) n"
         ),
         "CREATE INDEX events_who ON events (who)",

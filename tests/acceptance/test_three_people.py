@@ -26,7 +26,9 @@ def ask(own: Rig) -> As:
         "operators": [str(PEOPLE["operator"])],
         "approvers": [str(PEOPLE["approver"])],
     }
-    own.document["migration"]["approvals"] = 1
+    own.document["migration"] |= {"approvals": 1, "rehearsal": True}
+    sandboxes = own.folder / "sandboxes"  # where the account that runs PostgreSQL may enter
+    own.document["backup"]["sandbox"] = {"dir": str(sandboxes)}
     own.start()
 
     def asked(who: str, *arguments: str) -> Ran:
@@ -44,26 +46,48 @@ def refused(ran: Ran, code: int, said: str) -> None:
     assert len(ran.stderr.splitlines()) == 1
 
 
-def test_a_plan_needs_another_persons_yes(ask: As) -> None:
-    looked = ask("viewer", "migrate", "plan")
+def rehearse(ask: As) -> None:
+    """The plan is tried on a backup, by somebody who may."""
+    without = ask("operator", "migrate", "rehearse", "003")
+    assert without.returncode == 3
+    assert "shippyard ctl backup run" in without.stderr
+    assert ask("operator", "backup", "run", DATABASE).returncode == 0
+    refused(ask("viewer", "migrate", "rehearse", "003"), 5, "operators")
+    tried = ask("operator", "migrate", "rehearse", "003", "--json")
+    assert tried.returncode == 0, tried.stderr
+    report = tried.document
+    assert (report["outcome"], report["comes_back"]) == ("passed", True), report
+    listed = ask("viewer", "migrate", "rehearsals", "--json").document["rehearsals"]
+    assert [each["outcome"] for each in listed] == ["passed", "blocked"]
+    summary = ask("viewer", "migrate", "rehearsal", report["id"], "--markdown", "-")
+    assert "### Rehearsal of" in summary.stdout
+
+
+def test_a_plan_is_rehearsed_and_needs_another_persons_yes(ask: As) -> None:
+    looked = ask("viewer", "migrate", "plan", "003")
+    refused(looked, 3, "gate rehearsal: it was not rehearsed")
+    rehearse(ask)
+    looked = ask("viewer", "migrate", "plan", "003")
     refused(looked, 3, "gate approvals: 1 of 1 missing")
     assert "shippyard ctl migrate request" in looked.stdout
-    refused(ask("viewer", "migrate", "--yes"), 3, "gate approvals")
-    refused(ask("viewer", "migrate", "request"), 5, "operators")
-    asked: dict[str, Any] = ask("operator", "migrate", "request", "--json").document
+    refused(ask("viewer", "migrate", "003", "--yes"), 3, "gate approvals")
+    refused(ask("viewer", "migrate", "request", "003"), 5, "operators")
+    asked: dict[str, Any] = ask("operator", "migrate", "request", "003", "--json").document
     plan = asked["plan_hash"][:12]
     refused(ask("operator", "migrate", "approve", plan), 5, "approvers")
     agreed = ask("approver", "migrate", "approve", plan, "--reason", "seen in staging")
     assert agreed.returncode == 0, agreed.stderr
-    refused(ask("approver", "migrate", "run", "--yes"), 3, "1 of 1 missing")
-    done = ask("operator", "migrate", "--yes", "--json")
+    refused(ask("approver", "migrate", "run", "003", "--yes"), 3, "1 of 1 missing")
+    done = ask("operator", "migrate", "003", "--yes", "--json")
     assert done.returncode == 0, done.stderr
     assert (done.document["state"], done.document["plan_hash"]) == ("done", asked["plan_hash"])
     audit = ask("viewer", "migrate", "audit", "--json").document
     assert (audit["problems"], audit["anchored"]) == ([], audit["entries"])
     told = [(entry["actor"], entry["action"]) for entry in audit["log"]]
     people = {name: str(uid) for name, uid in PEOPLE.items()}
-    assert told[:3] == [
+    assert [each for each in told if each[1] != "backup.held"][:5] == [
+        (people["operator"], "rehearsal.finished"),
+        (people["operator"], "rehearsal.finished"),
         (people["operator"], "plan.request"),
         (people["approver"], "plan.approve"),
         (people["operator"], "run.requested"),

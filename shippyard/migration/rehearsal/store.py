@@ -30,7 +30,7 @@ class RehearsalStore:
             select(rehearsals).where(
                 rehearsals.c.database == database,
                 rehearsals.c.content_hash == content_hash,
-                rehearsals.c.outcome != "interrupted",
+                rehearsals.c.outcome.in_(("passed", "failed")),
             )
         )
         return found[0] if found else None
