@@ -6,7 +6,7 @@ with its wait. Knows what users are, and nothing of what is done to them meanwhi
 
 import contextlib
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,11 +63,15 @@ class Traffic:
 
     def latencies(self) -> Latencies:
         """Every statement's time."""
+        return Latencies(tuple(sorted(ms for _, ms in self.ended())))
+
+    def ended(self) -> list[tuple[float, float]]:
+        """When each of a script's transactions ended (seconds since 1970), and its time in ms."""
         texts = [log.read_text() for log in self._folder.glob("pgbench_log.*")]
         # what it had not written when it was ended is cut off in the middle of a line
-        lines = [line for text in texts for line in text.rpartition("\n")[0].splitlines()]
+        lines = [line.split() for text in texts for line in text.rpartition("\n")[0].splitlines()]
         # client, transaction, time in us, script, seconds, microseconds, lag in us
-        return Latencies(tuple(sorted(int(line.split()[2]) / 1000 for line in lines)))
+        return [(int(each[4]) + int(each[5]) / 1e6, int(each[2]) / 1000) for each in lines]
 
 
 @contextlib.contextmanager
@@ -79,26 +83,46 @@ def traffic(
     Raises:
         CouldNotRun: there is no pgbench.
     """
+    scripts = {"read": READ.format(users=users), "write": WRITE.format(users=users)}
+    with pgbench(target, tools, processes, folder, scripts, rate=2 * per_s) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def pgbench(
+    target: Target,
+    tools: Tools,
+    processes: Processes,
+    folder: Path,
+    scripts: Mapping[str, str],
+    *,
+    rate: int | None,
+    clients: int = CLIENTS,
+) -> Iterator[Traffic]:
+    """Scripts in turn, `rate` times a second in all or as fast as may be, for a block.
+
+    Raises:
+        CouldNotRun: there is no pgbench.
+    """
     folder.mkdir()
-    for name, script in (("read", READ), ("write", WRITE)):
-        (folder / f"{name}.sql").write_text(script.format(users=users))
+    for name, script in scripts.items():
+        (folder / f"{name}.sql").write_text(script)
     try:
-        pgbench = tools.path("pgbench")
+        program = tools.path("pgbench")
     except ToolsMissing as error:
         raise CouldNotRun(str(error)) from None
     argv = [
-        pgbench,
+        program,
         "--no-vacuum",
         f"--host={target.host}",
         f"--port={target.port}",
         f"--username={target.user}",
-        f"--client={CLIENTS}",
+        f"--client={clients}",
         f"--time={DURATION_S}",
-        f"--rate={2 * per_s}",
+        *([f"--rate={rate}"] if rate else []),
         "--protocol=prepared",
         "--log",
-        "--file=read.sql",
-        "--file=write.sql",
+        *(f"--file={name}.sql" for name in scripts),
         target.dbname,
     ]
     with processes.start(argv, cwd=folder) as child:

@@ -61,7 +61,7 @@ BEHIND_SQL = f"""
 SELECT w.pid, a.usename AS user, a.application_name AS application,
     coalesce(a.state, '') AS state, left(coalesce(a.query, ''), 400) AS query
 FROM unnest(%(waiting)s::int[]) AS w (pid) JOIN pg_stat_activity AS a USING (pid)
-WHERE %(ours)s && pg_blocking_pids(w.pid)
+WHERE %(ours)s::int[] && pg_blocking_pids(w.pid)
     AND a.usesysid IS NOT NULL AND NOT starts_with(a.application_name, '{OURS}')
 """
 
@@ -78,23 +78,23 @@ FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
 WHERE c.oid = %(oid)s::bigint::oid
 """
 
-CANCEL_SQL = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE pid = ANY (%(pids)s)"
-END_SQL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = ANY (%(pids)s)"
+CANCEL_SQL = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE pid = ANY (%(pids)s::int[])"
+END_SQL = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = ANY (%(pids)s::int[])"
 
 PROGRESS_SQL = """
 SELECT 'index' AS what, phase,
     CASE WHEN blocks_total > 0 THEN 100.0 * blocks_done / blocks_total
         WHEN tuples_total > 0 THEN 100.0 * tuples_done / tuples_total
         WHEN lockers_total > 0 THEN 100.0 * lockers_done / lockers_total END::float8 AS percent
-FROM pg_stat_progress_create_index WHERE pid = ANY (%(pids)s)
+FROM pg_stat_progress_create_index WHERE pid = ANY (%(pids)s::int[])
 UNION ALL
 SELECT 'rewrite', phase,
     CASE WHEN heap_blks_total > 0 THEN 100.0 * heap_blks_scanned / heap_blks_total END::float8
-FROM pg_stat_progress_cluster WHERE pid = ANY (%(pids)s)
+FROM pg_stat_progress_cluster WHERE pid = ANY (%(pids)s::int[])
 UNION ALL
 SELECT 'analyze', phase, CASE WHEN sample_blks_total > 0
     THEN 100.0 * sample_blks_scanned / sample_blks_total END::float8
-FROM pg_stat_progress_analyze WHERE pid = ANY (%(pids)s)
+FROM pg_stat_progress_analyze WHERE pid = ANY (%(pids)s::int[])
 """
 
 Row = Mapping[str, Any]

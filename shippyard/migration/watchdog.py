@@ -62,13 +62,16 @@ class Blocked:
 
 
 def what_to_do(
-    blocked_ms: float, may_block_ms: float, since_cancel_ms: float | None
+    blocked_ms: float, may_block_ms: float, since_cancel_ms: float | None, *, idle: bool
 ) -> Literal["cancel", "end"] | None:
-    """Cancel what is in the way for too long; end the session when that was not enough. Pure."""
+    """Cancel what is in the way for too long; end the session where that is not enough. Pure.
+
+    A session that is `idle` in its transaction has nothing to cancel.
+    """
     if blocked_ms < may_block_ms:
         return None
     if since_cancel_ms is None:
-        return "cancel"
+        return "end" if idle else "cancel"
     return "end" if since_cancel_ms >= END_AFTER_MS else None
 
 
@@ -169,7 +172,7 @@ class Watchdog:
         now_ms = self._now_ms()
         blocked_ms = watch.blocked.see((row["pid"] for row in behind), now_ms)
         since = None if watch.cancelled_ms is None else now_ms - watch.cancelled_ms
-        action = what_to_do(blocked_ms, watch.may_block_ms, since)
+        action = what_to_do(blocked_ms, watch.may_block_ms, since, idle=is_idle(watch.attempt))
         if action is None:
             if not behind:
                 watch.cancelled_ms = None
@@ -256,6 +259,12 @@ def pids_of(attempt: Attempt) -> list[int]:
     """Server processes of an attempt that may hold or want locks now."""
     sessions = list(attempt.sessions.items())
     return [pid for pid, each in sessions if each.pgconn.transaction_status in BUSY]
+
+
+def is_idle(attempt: Attempt) -> bool:
+    """True when every one of them waits for its client, and holds what it holds."""
+    statuses = [each.pgconn.transaction_status for each in list(attempt.sessions.values())]
+    return TransactionStatus.INTRANS in statuses and TransactionStatus.ACTIVE not in statuses
 
 
 def eta_s(elapsed_s: float, percent: float | None, expected_s: float | None) -> float | None:

@@ -115,19 +115,23 @@ def test_somebody_may_have_waited_since_the_look_before() -> None:
 
 
 @pytest.mark.parametrize(
-    ("blocked_ms", "since_cancel_ms", "action"),
+    ("blocked_ms", "since_cancel_ms", "idle", "action"),
     [
-        (299.0, None, None),
-        (300.0, None, "cancel"),
-        (400.0, 100.0, None),
-        (450.0, 150.0, "end"),
-        (0.0, 500.0, None),
+        (299.0, None, False, None),
+        (300.0, None, False, "cancel"),
+        (400.0, 100.0, False, None),
+        (450.0, 150.0, False, "end"),
+        (300.0, None, True, "end"),  # there is nothing to cancel
+        (0.0, 500.0, True, None),
     ],
 )
 def test_what_is_in_the_way_is_cancelled_and_then_ended(
-    blocked_ms: float, since_cancel_ms: float | None, action: str | None
+    blocked_ms: float,
+    since_cancel_ms: float | None,
+    idle: bool,  # noqa: FBT001  a case
+    action: str | None,
 ) -> None:
-    assert what_to_do(blocked_ms, 300.0, since_cancel_ms) == action
+    assert what_to_do(blocked_ms, 300.0, since_cancel_ms, idle=idle) == action
 
 
 def test_how_long_it_may_still_take() -> None:
