@@ -179,6 +179,15 @@ CASES: list[tuple[str, dict[str, Any], str, str]] = [
         "worked on public.parcels for 61 s, and does not give way to a lock_timeout of 200 ms",
     ),
     ("autovacuum", {"live": Live(autovacuums={"a.b": 61.0}), "plan": DARK}, "warn", "a.b"),
+    (
+        "autovacuum",
+        {
+            "live": Live(autovacuums={"public.parcels": 61.0}),
+            "policy": POLICY.model_copy(update={"lock_timeout_ms": 1001}),
+        },
+        "pass",
+        "gives way",
+    ),
     ("wal_archive", UNPOLLED, "unknown", "not looked at lately"),
     ("wal_archive", {"live": Live(archive_failing=None)}, "unknown", "pg_monitor"),
     ("wal_archive", {"live": Live(archive_waiting_s=None)}, "unknown", "pg_monitor"),
