@@ -8,7 +8,6 @@ from shippyard.migration.facts import Facts
 from shippyard.migration.gates.verdict import Verdict
 from shippyard.migration.touches import plain
 
-
 GIVES_WAY_MS = 1000
 """PostgreSQL's `deadlock_timeout`, as it is where nobody changed it."""
 
