@@ -2,15 +2,49 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from shippyard.migration.rehearsal.report import Kind
 from shippyard.postgres.schema_objects import Difference, differences
 
-USED = ("table", "view", "materialized view", "column", "function", "type", "sequence", "schema")
+USED = frozenset(
+    (
+        "table",
+        "view",
+        "materialized view",
+        "column",
+        "function",
+        "type",
+        "enum",
+        "domain",
+        "range",
+        "sequence",
+        "schema",
+    )
+)
 """Objects that code names."""
-REFUSING = ("constraint", "trigger", "policy")
+REFUSING = frozenset(("constraint", "trigger", "policy"))
 """Objects that may refuse what was taken before."""
-_DEFAULT = re.compile(r" (DEFAULT|GENERATED) ")
+_COLUMN = re.compile(
+    r"(?P<type>.+?)(?: COLLATE \S+)?(?P<never_null> NOT NULL)?"
+    r"(?: (?P<rest>(?:DEFAULT|GENERATED|COMPRESSION|STORAGE|COMMENT)\b.*))?",
+    re.DOTALL,
+)
+_NAME = re.compile(r"(materialized view|event trigger|\w+) (.*)", re.DOTALL)
+_UNIQUE = re.compile(r"CREATE UNIQUE INDEX .+? ON (?:ONLY )?(.+?) USING ", re.DOTALL)
+_LABEL = re.compile(r"'(?:[^']|'')*'")
+_SIZED = re.compile(r"(?P<base>character varying|character|bit varying|bit)(?:\((?P<size>\d+)\))?")
+_NUMBERS = ("smallint", "integer", "bigint", "numeric")
+
+
+@dataclass(frozen=True)
+class _Column:
+    """What a column's definition says to those that write to it."""
+
+    type: str
+    never_null: bool
+    fills: bool
+    refuses: bool
 
 
 def classify(
@@ -42,7 +76,7 @@ def _kinds(
 def _breaks(each: Difference, before: Mapping[str, str]) -> bool:
     """Whether code that ran before fails now, whatever the data."""
     if each.after is None:
-        return each.name.startswith(USED)
+        return _kind(each.name) in USED
     if each.before is None:
         return _must_be_given(each, before)
     return _is_narrowed(each) or _is_another_type(each)
@@ -51,37 +85,80 @@ def _breaks(each: Difference, before: Mapping[str, str]) -> bool:
 def _narrows(each: Difference, before: Mapping[str, str]) -> bool:
     """Whether something is refused, or found no more, that was fine before."""
     if each.before is not None:
-        return _is_narrowed(each)
-    return each.name.startswith(REFUSING) and _table_of(each.name) in before
+        return each.after is not None and (_is_narrowed(each) or _is_smaller(each))
+    if unique := _UNIQUE.match(each.after or ""):
+        return f"table {unique[1]}" in before
+    return _kind(each.name) in REFUSING and _table_of(each.name) in before
 
 
 def _must_be_given(each: Difference, before: Mapping[str, str]) -> bool:
     """A new column of an old table that code which does not know it can't leave out."""
-    if not each.name.startswith("column ") or _table_of(each.name) not in before:
+    if _kind(each.name) != "column" or _table_of(each.name) not in before:
         return False
-    said = f" {each.after} "
-    return " NOT NULL " in said and not _DEFAULT.search(said)
+    column = _column(each.after)
+    return column.never_null and not column.fills
 
 
 def _is_narrowed(each: Difference) -> bool:
-    """A column that takes less than before."""
-    if not each.name.startswith("column ") or each.before is None or each.after is None:
-        return False
-    newly = " NOT NULL" in each.after and " NOT NULL" not in each.before
-    lost_default = " DEFAULT" in each.before and " DEFAULT" not in each.after
-    return newly or (lost_default and " NOT NULL" in each.after)
+    """Takes, or shows, less than before."""
+    match _kind(each.name):
+        case "column":
+            was, now = _column(each.before), _column(each.after)
+            newly = now.never_null and not was.never_null
+            lost_default = was.fills and not now.fills and now.never_null
+            return newly or lost_default or (now.refuses and not was.refuses)
+        case "enum":
+            return not set(_labels(each.before)) <= set(_labels(each.after))
+        case "table":
+            return _hides(each.after) and not _hides(each.before)
+    return False
 
 
 def _is_another_type(each: Difference) -> bool:
-    if not each.name.startswith("column "):
+    return _kind(each.name) == "column" and _column(each.before).type != _column(each.after).type
+
+
+def _is_smaller(each: Difference) -> bool:
+    """A type that does not hold all that the one before it held, as far as names tell."""
+    if not _is_another_type(each):
         return False
-    return _type_of(each.before or "") != _type_of(each.after or "")
+    was, now = _column(each.before).type, _column(each.after).type
+    if was in _NUMBERS and now in _NUMBERS:
+        return _NUMBERS.index(now) < _NUMBERS.index(was)
+    if (sized := _SIZED.fullmatch(now)) is None:
+        return False
+    before = _SIZED.fullmatch(was)
+    old, new = before and before["size"], sized["size"]
+    return was == "text" or (bool(new) and (not old or int(new) < int(old)))
 
 
-def _type_of(definition: str) -> str:
-    return re.split(r" (?:NOT NULL|DEFAULT|GENERATED|COLLATE|COMPRESSION|STORAGE)\b", definition)[0]
+def _column(definition: str | None) -> _Column:
+    """Of the definition that a schema's objects have; a default's own words don't count."""
+    found = _COLUMN.fullmatch(definition or " ")
+    assert found is not None
+    rest = found["rest"] or ""
+    return _Column(
+        found["type"],
+        found["never_null"] is not None,
+        rest.startswith(("DEFAULT", "GENERATED")),
+        rest.startswith("GENERATED") and not rest.startswith("GENERATED BY DEFAULT"),
+    )
+
+
+def _labels(definition: str | None) -> list[str]:
+    return _LABEL.findall((definition or "").partition("COMMENT '")[0])
+
+
+def _hides(definition: str | None) -> bool:
+    return "ROW LEVEL SECURITY" in (definition or "").partition("COMMENT '")[0]
+
+
+def _kind(name: str) -> str:
+    found = _NAME.match(name)
+    return found[1] if found else ""
 
 
 def _table_of(name: str) -> str:
     """`column public.users.id` is one of `table public.users`."""
-    return f"table {name.partition(' ')[2].rpartition('.')[0]}"
+    found = _NAME.match(name)
+    return f"table {found[2].rpartition('.')[0]}" if found else ""

@@ -16,7 +16,7 @@ def gone(before: DataTaken, after: DataTaken) -> tuple[str, ...]:
 
 
 def columns_changed(before: DataTaken, after: DataTaken) -> tuple[str, ...]:
-    """Columns of both that hold other values, as `public.users.nick`."""
+    """Columns of both that hold other values, as `public.users.nick`: what a way up wrote over."""
     return tuple(
         f"{name}.{column}"
         for name, was, now in _both(before, after)
@@ -67,6 +67,14 @@ def _others(before: DataTaken, after: DataTaken) -> Iterator[str]:
 
 
 def _changed(name: str, was: TableTaken, now: TableTaken) -> Iterator[str]:
+    found = list(_changed_columns(name, was, now))
+    yield from found
+    whole = was.columns.keys() == now.columns.keys()
+    if whole and not found and was.together != now.together:
+        yield f"{name}: values that were in one row are in others now"
+
+
+def _changed_columns(name: str, was: TableTaken, now: TableTaken) -> Iterator[str]:
     for column, (old, new) in _common(was, now):
         if new.values > old.values:
             yield f"{name}.{column}: {new.values - old.values:,} values where there were none"

@@ -1,30 +1,35 @@
-"""Owns checksums of all data of a database that nobody writes to: by table and column.
+"""Owns checksums of all data of a database at one moment: by table and column.
 
 Two looks are equal when the same rows hold the same values, wherever they lie. What they mean is
-not known here. Read by a superuser, so that no policy hides a row.
+not known here. Read by a superuser, so that no policy hides a row. Every row is read or its table
+is named: a sample would prove nothing of the rows beside it.
 """
 
-import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from shippyard.postgres.session import QueryFailed, Session, open_session
+from shippyard.postgres.session import QueryFailed, Row
+from shippyard.postgres.snapshot import SnapshotSession, snapshot_session
 from shippyard.postgres.target import Target
 from shippyard.postgres.writing import quoted_name
 
 ASK_TIMEOUT_S = 30.0
+BESIDE_S = 90.0
+"""What is asked beside the tables may take so long at most."""
 TIMED_OUT = "57014"
+COLUMNS_AT_ONCE = 400
+"""A question has 1,664 answers at most, and workers hand over several for each."""
 WHOLE_NUMBERS = frozenset({"smallint", "integer", "bigint"})
 SETTINGS = {
-    "DateStyle": "ISO,YMD",
+    "DateStyle": "ISO, YMD",
     "IntervalStyle": "postgres",
     "TimeZone": "UTC",
     "extra_float_digits": "1",
     "bytea_output": "hex",
-    "row_security": "off",
+    "lc_monetary": "C",
+    "xmlbinary": "base64",
     "max_parallel_workers_per_gather": "2",
-    "jit": "off",
 }
 
 _TABLES_SQL = """
@@ -46,8 +51,10 @@ JOIN pg_namespace AS n ON n.oid = c.relnamespace
 LEFT JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND n.nspname !~ '^pg_'
     AND n.nspname NOT IN ('information_schema', 'shippyard') AND c.relname <> 'alembic_version'
-GROUP BY c.oid, n.nspname, c.relname, c.relpages
-ORDER BY c.relpages
+GROUP BY c.oid, n.nspname, c.relname
+ORDER BY (SELECT sum(pg_table_size(t.relid)) FROM (
+    SELECT relid FROM pg_partition_tree(c.oid) UNION SELECT c.oid
+) AS t), n.nspname, c.relname
 """
 _SEQUENCES_SQL = """
 SELECT quote_ident(schemaname) || '.' || quote_ident(sequencename) AS name, last_value AS last,
@@ -66,10 +73,14 @@ class ColumnTaken:
 
 @dataclass(frozen=True)
 class TableTaken:
-    """One table's rows, and its columns by name."""
+    """One table's rows, and its columns by name.
+
+    `together` is of whole rows, where no key says which values belong to each other; else empty.
+    """
 
     rows: int
     columns: Mapping[str, ColumnTaken]
+    together: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,10 +105,12 @@ def take_data(target: Target, *, seconds: float) -> DataTaken:
     until = time.monotonic() + seconds
     found: dict[str, TableTaken] = {}
     unread: list[str] = []
-    with contextlib.closing(open_session(target, "rehearsal-data", settings=SETTINGS)) as asking:
+    with snapshot_session(
+        target, "rehearsal-data", max_s=seconds + BESIDE_S, settings=SETTINGS
+    ) as asking:
         for row in asking.query(_TABLES_SQL, timeout_s=ASK_TIMEOUT_S):
             name = _named(row["schema"], row["name"])
-            taken = _taken(asking, row, until - time.monotonic())
+            taken = _taken(asking, row, until)
             if taken is None:
                 unread.append(name)
             else:
@@ -105,7 +118,7 @@ def take_data(target: Target, *, seconds: float) -> DataTaken:
         return DataTaken(found, _sequences(asking), tuple(unread))
 
 
-def _sequences(asking: Session) -> Mapping[str, int | None]:
+def _sequences(asking: SnapshotSession) -> Mapping[str, int | None]:
     rows = asking.query(_SEQUENCES_SQL, timeout_s=ASK_TIMEOUT_S)
     return {
         str(row["name"]): row["last"] and row["last"] * (1 if row["upwards"] else -1)
@@ -113,35 +126,47 @@ def _sequences(asking: Session) -> Mapping[str, int | None]:
     }
 
 
-def _taken(asking: Session, row: Mapping[str, object], left_s: float) -> TableTaken | None:
+def _taken(asking: SnapshotSession, row: Row, until: float) -> TableTaken | None:
     """None when the time ran out."""
-    if left_s <= 0:
-        return None
     columns = _strings(row["columns"])
-    statement = _question(row, columns)
-    try:
-        (found,) = asking.query(statement, timeout_s=left_s)
-    except QueryFailed as error:
-        if error.sqlstate == TIMED_OUT:
+    found: Row = {}
+    # A table without columns has rows, too.
+    for first in range(0, max(1, len(columns)), COLUMNS_AT_ONCE):
+        part = _answer(asking, _question(row, first), until - time.monotonic())
+        if part is None:
             return None
-        raise
+        found |= part
     return TableTaken(
         found["rows"],
         {
             name: ColumnTaken(found[f"n{place}"], str(found[f"s{place}"]))
             for place, name in enumerate(columns)
         },
+        str(found["together"]),
     )
 
 
-def _question(row: Mapping[str, object], columns: Sequence[str]) -> str:
+def _answer(asking: SnapshotSession, statement: str, left_s: float) -> Row | None:
+    if left_s <= 0:
+        return None
+    try:
+        (found,) = asking.attempt(statement, timeout_s=left_s)
+    except QueryFailed as error:
+        if error.sqlstate == TIMED_OUT:
+            return None
+        raise
+    return found
+
+
+def _question(row: Row, first: int) -> str:
     """One pass over a table. A sum of hashes takes no order, and equal values don't cancel out."""
+    columns, key = _strings(row["columns"]), _strings(row["key"])
     types = dict(zip(columns, _strings(row["types"]), strict=True))
-    seed = _seed(_strings(row["key"]), types)
-    parts = ["count(*) AS rows"]
-    for place, name in enumerate(columns):
-        column = quoted_name(name)
-        hashed = _hashed(column, types[name], seed)
+    seed = _seed(key, types)
+    parts = ["count(*) AS rows", f"{'NULL' if key else _together(columns, types)} AS together"]
+    for place in range(first, min(first + COLUMNS_AT_ONCE, len(columns))):
+        column = quoted_name(columns[place])
+        hashed = _hashed(column, types[columns[place]], seed)
         parts.append(f"count({column}) AS n{place}, sum({hashed}) AS s{place}")
     where = f"{quoted_name(str(row['schema']))}.{quoted_name(str(row['name']))}"
     return f"SELECT {', '.join(parts)} FROM {where}"
@@ -149,14 +174,22 @@ def _question(row: Mapping[str, object], columns: Sequence[str]) -> str:
 
 def _seed(key: Sequence[str], types: Mapping[str, str]) -> str:
     """What ties a value to its row: that two rows swapped their values is a change, too."""
-    if not key:
-        return "0"
     if len(key) == 1 and types[key[0]] in WHOLE_NUMBERS:
         return f"{quoted_name(key[0])}::bigint"
     hashed = "0"
-    for name in key:
+    for name in sorted(key):
         hashed = _hashed(quoted_name(name), types[name], hashed)
     return hashed
+
+
+def _together(columns: Sequence[str], types: Mapping[str, str]) -> str:
+    """Of whole rows. A column's place in its table says nothing, but its name does."""
+    if not columns[1:]:
+        return "NULL"
+    each = (
+        _hashed(quoted_name(name), types[name], str(n)) for n, name in enumerate(sorted(columns))
+    )
+    return f"sum(hash_record_extended(ROW({', '.join(each)}), 0))"
 
 
 def _hashed(column: str, type_: str, seed: str) -> str:
