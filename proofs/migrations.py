@@ -3,7 +3,17 @@
 import signal
 import sys
 
-from proofs.gate import crash, drift, hazards, hostile, integrity, recording, rehearsal
+from proofs.gate import (
+    crash,
+    drift,
+    hazards,
+    hostile,
+    integrity,
+    recording,
+    rehearsal,
+    runners,
+    traffic,
+)
 from proofs.table import Row, main
 
 ROWS: tuple[Row, ...] = (
@@ -14,6 +24,8 @@ ROWS: tuple[Row, ...] = (
     *crash.ROWS,
     *integrity.ROWS,
     *drift.ROWS,
+    *traffic.ROWS,
+    *runners.ROWS,
 )
 
 if __name__ == "__main__":

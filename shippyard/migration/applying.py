@@ -108,7 +108,7 @@ class Applying:
         if number > 1 and self._current() == after:
             return True  # the attempt before was committed, and could not be told
         self._expect(step, before, MOVED)
-        lock_ms = self._clearing.lock_ms(number)
+        lock_ms = self._clearing.lock_ms(number, known=bool(self._asked_for))
         self._clearing.wait(self._asked_for, lock_ms, self._telling(step, number))
         self._say("revision_started", step, number)
         attempt = Attempt(self._manners(step, lock_ms), partial(self._mended, step, number))

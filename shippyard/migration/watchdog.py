@@ -30,6 +30,9 @@ from shippyard.migration.waits import (
 )
 
 POLL_S = 0.05
+POLL_FIRST_S = 0.02
+YOUNG_S = 1.0
+"""In its first moments an attempt asks for its locks, and may give them up in no time."""
 STOP_WITHIN_S = 1.0
 RECONNECT_S = 1.0
 PROGRESS_EVERY_S = 1.0
@@ -134,7 +137,7 @@ class Watchdog:
                 pass
 
     def _run(self) -> None:
-        while not self._stopped.wait(POLL_S):
+        while not self._stopped.wait(self._pause_s()):
             with self._lock:
                 watch = self._watch
                 if watch is None:
@@ -145,6 +148,11 @@ class Watchdog:
                     self._connect_again(watch, error)
         with suppress(psycopg.Error):
             self._session.close()
+
+    def _pause_s(self) -> float:
+        watch = self._watch
+        young = watch is not None and self._clock.monotonic() - watch.begun_s < YOUNG_S
+        return POLL_FIRST_S if young else POLL_S
 
     def _look(self, watch: Watch) -> None:
         pids = pids_of(watch.attempt)
