@@ -11,11 +11,14 @@ from shippyard.config.models import Config
 from shippyard.control.method import Method
 from shippyard.host.clock import Clock
 from shippyard.host.process import Processes
-from shippyard.migration import drift_methods
+from shippyard.host.signing import signer_of
+from shippyard.migration import attest_methods, drift_methods
 from shippyard.migration import methods as migration_methods
+from shippyard.migration.anchor import Anchor
 from shippyard.migration.approvals import methods as approval_methods
 from shippyard.migration.approvals.book import Book
 from shippyard.migration.approvals.methods import Desk
+from shippyard.migration.attestations import Attestations, here_of
 from shippyard.migration.audit import Audit
 from shippyard.migration.drift import Drifts
 from shippyard.migration.facts import Backups, Live
@@ -41,7 +44,6 @@ from shippyard.state.database import State
 from shippyard.telemetry.condition import Tell
 from shippyard.telemetry.metrics import Metrics
 
-ANCHOR = "audit.anchor"
 DRIFT_SCHEDULE = "*/15 * * * *"
 
 
@@ -110,15 +112,22 @@ def join(ground: Ground) -> Migrating:
     """Every part of the migration room."""
     policy, state, clock = ground.config.migration, ground.state, ground.clock
     backfills = Backfills(ground.targets, ground.processes, ground.metrics, clock)
-    audit = Audit(state, clock, ground.config.daemon.state_dir / ANCHOR)
+    state_dir = ground.config.daemon.state_dir
+    signer = signer_of(ground.config.backup.signing_key_credential, state_dir)
+    believed = {signer.public_key, *ground.config.backup.trusted_keys}
+    audit = Audit(state, clock, Anchor(state_dir, signer, believed))
     book = Book(state, clock, audit)
     drifts = Drifts(ground.targets, state, clock, audit, metrics=ground.metrics, tell=ground.tell)
     store = RehearsalStore(state)
+    journal = Journal(state, clock)
+    keys = policy.staging_keys if policy else ()
+    here = here_of(ground.config.environment, frozenset(ground.targets), signer, keys)
+    attestations = Attestations(state, clock, audit, journal, signer, here)
     launcher = launcher_of(policy.runner_socket if policy else None, ground.processes)
     parts = Parts(
         environment=ground.config.environment,
         calendar=ground.config.calendar,
-        journal=Journal(state, clock),
+        journal=journal,
         audit=audit,
         book=book,
         rehearsals=store,
@@ -132,8 +141,9 @@ def join(ground: Ground) -> Migrating:
         advise=_advice_of(find_squawk() if policy and policy.squawk else None, ground.processes),
         batch_seen=backfills.seen,
         remember=ground.remember,
+        attestations=attestations,
     )
-    plans_dir = ground.config.daemon.state_dir / "plans"
+    plans_dir = state_dir / "plans"
     migrations = Migrations(policy, ground.targets, plans_dir, parts)
     rehearser = Rehearser(ground.copies, parts.supervisor, clock, store, ground.top_statements)
     rehearsals = Rehearsals(
@@ -149,6 +159,7 @@ def join(ground: Ground) -> Migrating:
         *migration_methods.build(migrations, backfills),
         *rehearsal_methods.build(rehearsals),
         *drift_methods.build(drifts),
+        *attest_methods.build(attestations),
     ]
     if policy:
         methods += approval_methods.build(Desk(book, migrations, policy, lambda: None))

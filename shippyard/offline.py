@@ -22,7 +22,7 @@ from shippyard.backup.restore.course import Means
 from shippyard.backup.restore.service import Restores
 from shippyard.backup.restore.shelf import FolderShelf, Shelf, trusted_by_id
 from shippyard.backup.restore.stores import StoreShelf, store_keys_by_id
-from shippyard.backup.seal import KEYS_FOLDER, Seal
+from shippyard.backup.seal import Seal
 from shippyard.config.loading import ConfigError, load_config
 from shippyard.config.models import Config, Offsite
 from shippyard.host.clock import SystemClock
@@ -30,6 +30,7 @@ from shippyard.host.process import Processes
 from shippyard.host.secrets import SecretMissing
 from shippyard.host.signing import (
     KEY_FILE,
+    KEYS_FOLDER,
     KeyUnusable,
     Signer,
     key_id_of,

@@ -3,15 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import structlog
-
 from shippyard.backup.manifest import Manifest, read_manifest, write_manifest
 from shippyard.config.models import Config
-from shippyard.host.signing import KEY_FILE, Signer, signer_from_credential, signer_in
-
-KEYS_FOLDER = "keys"
-
-log = structlog.get_logger(__name__)
+from shippyard.host.signing import Signer, signer_of
 
 
 @dataclass(frozen=True)
@@ -41,13 +35,5 @@ def seal_of(config: Config) -> Seal:
         SecretMissing, KeyUnusable: the key can't be read.
         OSError: a new key can't be kept.
     """
-    credential = config.backup.signing_key_credential
-    if credential:
-        signer = signer_from_credential(credential)
-    else:
-        folder = config.daemon.state_dir / KEYS_FOLDER
-        is_new = not (folder / KEY_FILE).exists()
-        signer = signer_in(folder)
-        if is_new:
-            log.warning("backup.signing_key_made", path=str(folder), key=signer.key_id)
+    signer = signer_of(config.backup.signing_key_credential, config.daemon.state_dir)
     return Seal(signer, frozenset({signer.public_key, *config.backup.trusted_keys}))

@@ -17,9 +17,9 @@ from shippyard.backup.failures import is_critical
 from shippyard.backup.layout import Layout
 from shippyard.backup.manifest import ManifestUnusable, SignerUnknown, read_manifest
 from shippyard.backup.model import COUNTED, subject_of_cluster
-from shippyard.backup.seal import KEYS_FOLDER, Seal
+from shippyard.backup.seal import Seal
 from shippyard.config.models import Config
-from shippyard.host.signing import KEY_FILE, key_id_of
+from shippyard.host.signing import KEY_FILE, KEYS_FOLDER, key_id_of
 from shippyard.postgres.session import one_line
 from shippyard.telemetry.condition import Condition, Tell
 

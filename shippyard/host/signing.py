@@ -11,15 +11,21 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import structlog
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from shippyard.host.files import write_atomically
 from shippyard.host.secrets import read_secret, remember
 
+KEYS_FOLDER = "keys"
+"""Where in the daemon's state folder a key of this machine's own lies."""
+
 KEY_FILE = "signing.key"
 KEY_BYTES = 32
 KEY_ID_CHARS = 16
+
+log = structlog.get_logger(__name__)
 
 
 class KeyUnusable(Exception):
@@ -73,6 +79,23 @@ class Signer:
 def key_id_of(public_key: str) -> str:
     """The short name of a public key."""
     return hashlib.sha256(_bytes(public_key, "public key")).hexdigest()[:KEY_ID_CHARS]
+
+
+def signer_of(credential: str | None, state_dir: Path) -> Signer:
+    """The daemon's key: of its credential, else one of this machine's own, made when missing.
+
+    Raises:
+        SecretMissing, KeyUnusable: the key can't be read.
+        OSError: a new key can't be kept.
+    """
+    if credential:
+        return signer_from_credential(credential)
+    folder = state_dir / KEYS_FOLDER
+    is_new = not (folder / KEY_FILE).exists()
+    signer = signer_in(folder)
+    if is_new:
+        log.warning("backup.signing_key_made", path=str(folder), key=signer.key_id)
+    return signer
 
 
 def signer_from_credential(name: str) -> Signer:

@@ -1,43 +1,52 @@
 """Owns the audit: an append-only chain in which each entry's hash covers the one before.
 
 A changed, removed or inserted entry breaks the chain. One that was cut at its end, or made anew as
-a whole, is seen by its anchor: the head after each entry, in a file beside the database. The log
-and the copies of our memory off the machine have the heads too.
+a whole, is seen by its anchor: signed heads in files beside the database. The log and the copies of
+our memory off the machine have the heads too.
 """
 
 import hashlib
 import json
-import os
-import re
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, insert, select
 
 from shippyard.host.clock import Clock
+from shippyard.migration.anchor import Anchor, Anchored
 from shippyard.state.database import State
 from shippyard.state.tables import audit
 
 GENESIS = "0" * 64
-ANCHORED = re.compile(r"(\d+) ([0-9a-f]{64})")
 ENTRIES_MAX = 1000
+
+_recording = threading.Lock()
+"""Heads are written in the order of their entries, also while a reload has two audits."""
 
 
 @dataclass(frozen=True)
 class AuditReport:
     """What `verify` found; `head` is the last entry's hash, no `problems` means all is well.
 
-    `anchored` is how many entries the anchor has a head of; without any of those that there are,
-    nobody can say whether the chain is the one that was written.
+    `anchored` is how many entries the anchor has a head of. `unknown` says why nobody can tell
+    whether the chain is the one that was written.
     """
 
     entries: int
     head: str
     problems: tuple[str, ...]
     anchored: int = 0
+    unknown: str | None = None
+
+    @property
+    def verdict(self) -> Literal["whole", "meddled", "unknown"]:
+        """What it comes to."""
+        if self.problems:
+            return "meddled"
+        return "unknown" if self.unknown else "whole"
 
 
 @dataclass(frozen=True)
@@ -60,14 +69,23 @@ class Entry:
 class Audit:
     """Writes and checks the chain. Safe from any thread."""
 
-    def __init__(self, state: State, clock: Clock, anchor: Path | None = None) -> None:
-        """`anchor` is the file of heads; without one the chain alone is kept."""
+    def __init__(self, state: State, clock: Clock, anchor: Anchor | None = None) -> None:
+        """`anchor` keeps the heads; without one the chain alone is kept."""
         self._state = state
         self._clock = clock
         self._anchor = anchor
 
     def record(self, actor: str, action: str, subject: str, detail: Mapping[str, Any]) -> str:
         """Append one entry and give its hash, the chain's new head."""
+        with _recording:
+            seq, head = self._append(actor, action, subject, detail)
+            if self._anchor:
+                self._anchor.committed(seq, head)
+        return head
+
+    def _append(
+        self, actor: str, action: str, subject: str, detail: Mapping[str, Any]
+    ) -> tuple[int, str]:
         with self._state.write() as connection:
             seq, previous = _last(connection)
             entry = {
@@ -81,8 +99,9 @@ class Audit:
             }
             head = _hash_of(entry)
             connection.execute(insert(audit).values(**entry, hash=head))
-        self._drop_anchor(seq + 1, head)
-        return head
+            if self._anchor:
+                self._anchor.announce(seq + 1, head)
+        return seq + 1, head
 
     def entries(self, *, since: int = 0, limit: int = ENTRIES_MAX) -> list[Entry]:
         """Entries after number `since`, oldest first."""
@@ -102,26 +121,14 @@ class Audit:
                 count += 1
                 problems += _problems_of(row, count, previous)
                 previous = heads[row.seq] = row.hash
-        anchors = self._anchors()
-        problems += _not_as_anchored(heads, anchors)
-        if count and self._anchor and not anchors:
-            problems.append(f"{self._anchor} is gone: nobody can say whether this is the chain")
-        return AuditReport(count, previous, tuple(problems), len(anchors))
-
-    def _drop_anchor(self, seq: int, head: str) -> None:
-        if self._anchor is None:
-            return
-        with self._anchor.open("ab") as file:
-            file.write(f"{seq} {head}\n".encode())
-            file.flush()
-            os.fsync(file.fileno())
-
-    def _anchors(self) -> dict[int, str]:
-        if self._anchor is None or not self._anchor.exists():
-            return {}
-        # a crash may have left half of the last line
-        lines = map(ANCHORED.fullmatch, self._anchor.read_text().splitlines())
-        return {int(line[1]): line[2] for line in lines if line}
+        if self._anchor is None or not (heads or self._anchor.is_there):
+            return AuditReport(count, previous, tuple(problems))
+        anchored = self._anchor.read()
+        if anchored.gone:
+            unknown = f"{anchored.gone} is gone: nobody can say whether this is the chain"
+            return AuditReport(count, previous, (*problems, *anchored.problems), 0, unknown)
+        problems += [*anchored.problems, *_not_as_anchored(heads, anchored)]
+        return AuditReport(count, previous, tuple(problems), len(heads.keys() & anchored.heads))
 
 
 def _last(connection: Connection) -> tuple[int, str]:
@@ -131,12 +138,16 @@ def _last(connection: Connection) -> tuple[int, str]:
     return (row.seq, row.hash) if row else (0, GENESIS)
 
 
-def _not_as_anchored(heads: Mapping[int, str], anchors: Mapping[int, str]) -> Iterator[str]:
-    for seq, head in anchors.items():
+def _not_as_anchored(heads: Mapping[int, str], anchored: Anchored) -> Iterator[str]:
+    for seq, head in heads.items():
+        if head not in anchored.heads.get(seq, frozenset()):
+            yield f"entry {seq} is not the one that was written"
+    newest = anchored.newest or 0
+    for seq in range(1, newest + 1):
         if seq not in heads:
             yield f"entry {seq} was written and is not there"
-        elif heads[seq] != head:
-            yield f"entry {seq} is not the one that was written"
+    if newest in heads and heads[newest] != anchored.newest_head:
+        yield f"entry {newest} is not the newest one that was written"
 
 
 def _problems_of(row: Row[Any], expected_seq: int, previous: str) -> list[str]:

@@ -114,6 +114,8 @@ def _audit(migrations: Migrations, call: Call) -> Document:
         "entries": report.entries,
         "head": report.head,
         "anchored": report.anchored,
+        "verdict": report.verdict,
+        "unknown": report.unknown,
         "problems": list(report.problems[:PROBLEMS_SHOWN]),
     }
 

@@ -11,9 +11,10 @@ from shippyard.config.calendar import Calendar
 from shippyard.host.clock import Clock
 from shippyard.migration.approvals.book import Book
 from shippyard.migration.approvals.model import Standing
+from shippyard.migration.attestations import Attestations
 from shippyard.migration.audit import Audit
 from shippyard.migration.drift import Drifts
-from shippyard.migration.facts import BackupFacts, Backups, Facts, Live
+from shippyard.migration.facts import Attested, BackupFacts, Backups, Facts, Live
 from shippyard.migration.gates import first_blocking
 from shippyard.migration.gates.verdict import Verdict
 from shippyard.migration.journal import Journal
@@ -50,6 +51,7 @@ class Parts:
     advise: Advise
     batch_seen: BatchSeen
     remember: Callable[[], None]
+    attestations: Attestations
 
 
 def plan_hash_of(known: Known, order: Order) -> str:
@@ -88,6 +90,7 @@ def gather_facts(
         rehearsal=known.rehearsal,
         rehearsal_known=known.rehearsal_known,
         approvals=_approvals(parts, known, order),
+        attested=_attested(parts, database),
         fingerprint=found.fingerprint if found else None,
         expected_fingerprint=parts.drifts.expected(database),
         goes_on=order.of_run is not None,
@@ -123,6 +126,14 @@ def _reader(parts: Parts, database: str) -> tuple[str | None, bool]:
     except Exception as error:  # noqa: BLE001  whatever the server's trouble, the fact is unknown
         log.warning("migration.reader_unknown", database=database, error=one_line(error))
         return None, False
+
+
+def _attested(parts: Parts, database: str) -> tuple[Attested, ...] | None:
+    try:
+        return parts.attestations.attested(database)
+    except Exception as error:  # noqa: BLE001  whatever the state's trouble, the fact is unknown
+        log.warning("migration.attested_unknown", database=database, error=one_line(error))
+        return None
 
 
 def _approvals(parts: Parts, known: Known, order: Order) -> Standing | None:

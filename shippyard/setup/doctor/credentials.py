@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from shippyard.backup.layout import Layout
-from shippyard.backup.seal import KEYS_FOLDER
 from shippyard.backup.strangers import remedy_for, strangers, told_of
 from shippyard.config.models import Config, Login
 from shippyard.host.secrets import SecretMissing, credentials_folder, read_secret
 from shippyard.host.signing import (
     KEY_FILE,
+    KEYS_FOLDER,
     KeyUnusable,
     Signer,
     signer_from_credential,

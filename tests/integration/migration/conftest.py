@@ -14,7 +14,9 @@ from shippyard.config.calendar import Calendar
 from shippyard.config.migration import Migration
 from shippyard.host.clock import SystemClock
 from shippyard.host.process import Processes
+from shippyard.host.signing import signer_in
 from shippyard.migration.approvals.book import Book
+from shippyard.migration.attestations import Attestations, here_of
 from shippyard.migration.audit import Audit
 from shippyard.migration.drift import Drifts
 from shippyard.migration.execution import Listener
@@ -293,10 +295,12 @@ def bench(
     audit = Audit(state, clock)
     told: list[Condition] = []
     drifts = Drifts({"shippyar": target}, state, clock, audit, metrics=metrics, tell=told.append)
+    signer, journal = signer_in(tmp_path / "keys"), Journal(state, clock)
+    here = here_of("testing", frozenset({"shippyar"}), signer, ())
     parts = Parts(
         environment="testing",
         calendar=Calendar(),
-        journal=Journal(state, clock),
+        journal=journal,
         audit=audit,
         book=Book(state, clock, audit),
         rehearsals=RehearsalStore(state),
@@ -310,6 +314,7 @@ def bench(
         advise=lambda found, _: found,
         batch_seen=backfills.seen,
         remember=lambda: None,
+        attestations=Attestations(state, clock, audit, journal, signer, here),
     )
 
     def build(config: Any = policy, targets: Any = None, **changes: Any) -> Migrations:

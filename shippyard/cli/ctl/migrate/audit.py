@@ -17,8 +17,9 @@ from shippyard.cli.output import print_table, when
 def audit(asking: Asking, *, verify: bool, since: int) -> None:
     """List what was asked, approved, run and taken back, oldest first.
 
-    Each entry's hash covers the one before it, and the head after each entry stands in a file
-    of its own and in the log: what is changed, taken out, put in, cut off or made anew is told.
+    Each entry's hash covers the one before it, and the head after each entry stands signed in
+    files of its own and in the log: what is changed, taken out, put in, cut off or made anew is
+    told. Without those files nobody can say, and it exits 1 too.
 
     \b
     Example:
@@ -34,6 +35,8 @@ def audit(asking: Asking, *, verify: bool, since: int) -> None:
     asking.show(shown, _draw)
     if verify and report["problems"]:
         raise Problem(f"the audit is not what was written: {report['problems'][0]}")
+    if verify and report["unknown"]:
+        raise Problem(f"unknown: {report['unknown']}")
 
 
 def _draw(answer: dict[str, Any]) -> None:
@@ -45,6 +48,8 @@ def _draw(answer: dict[str, Any]) -> None:
         print_table(("entry", "at", "by", "what", "of", "hash"), rows, "nothing was done yet")
     for problem in answer["problems"]:
         click.echo(f"problem: {problem}")
+    if answer["unknown"]:
+        click.echo(f"unknown: {answer['unknown']}")
     click.echo(
         f"{answer['entries']} entries, {answer['anchored']} of them anchored, "
         f"head {answer['head'][:12]}"

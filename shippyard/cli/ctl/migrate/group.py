@@ -4,6 +4,7 @@ import click
 
 from shippyard.cli.ctl.asking import Asking, asks
 from shippyard.cli.ctl.migrate.approval import approvals, approve, reject, request
+from shippyard.cli.ctl.migrate.attest import attest
 from shippyard.cli.ctl.migrate.audit import audit
 from shippyard.cli.ctl.migrate.back import resume
 from shippyard.cli.ctl.migrate.backfill import backfill
@@ -46,7 +47,7 @@ def migrate(_: Asking) -> None:
 
 COMMANDS = (
     *(show_plan, rehearse, rehearsals, rehearsal),
-    *(request, approve, reject, approvals),
+    *(request, approve, reject, approvals, attest),
     *(run_plan, status, cancel, resume, backfill),
     *(history, show, audit, drift),
 )
