@@ -24,12 +24,13 @@ class Migration(Model):
     A lock is asked for between `lock_timeout_min_ms` and `lock_timeout_ms`, by how long others'
     transactions take. A statement for which others wait longer than `watchdog_ms` is cancelled,
     unless its rehearsal measured more.
-    `rehearsal` asks for one of the same plan, not older than `rehearsal_max_age_s`; after its restore
-    one may take `rehearsal_timeout_s`. `staging_keys` are public keys of daemons whose word counts
-    that the same content ran there, for `staging_max_age_s`. `disk_factor` times the disk that the
-    rehearsal took must be free. `approvals` asks for as many people beside the one who runs it. After
-    a run health is watched for `watch_s`.
-    `runner_socket` is where systemd starts runners as another user.
+    `rehearsal` asks for one of the same plan, not older than `rehearsal_max_age_s`; after its
+    restore one may take `rehearsal_timeout_s`. `staging_keys` are public keys of daemons whose word
+    counts that the same content ran there, for `staging_max_age_s`. `disk_factor` times the disk
+    that the rehearsal took must be free. `approvals` asks for as many people beside the one who
+    runs it. After a run health is watched for `watch_s`; one that did damage is taken back by
+    itself with `rollback_when_damaged`. `runner_socket` is where systemd starts runners as another
+    user.
     """
 
     alembic_ini: Path
@@ -53,5 +54,6 @@ class Migration(Model):
     approvals: int = Field(0, ge=0, le=10)
     approval_max_age_s: float = Field(72 * 3600.0, gt=0)
     watch_s: float = Field(0.0, ge=0, le=3600)
+    rollback_when_damaged: bool = False
     squawk: bool = True
     runner_socket: Path | None = None

@@ -16,6 +16,7 @@ from shippyard.migration.approvals.model import Standing
 from shippyard.migration.hazards.model import Hazard
 from shippyard.migration.plan import Plan
 from shippyard.migration.rehearsal.report import Report
+from shippyard.migration.spec import Way
 from shippyard.migration.touches import Touches, touches
 
 Progress = Callable[[Mapping[str, Any]], None]
@@ -216,6 +217,7 @@ class Facts:
     reader: str | None = None
     reader_known: bool = True
     system_identifier: str | None = None
+    way: Way = "up"
 
     @cached_property
     def touches(self) -> Touches:

@@ -7,18 +7,16 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from sqlalchemy import Connection, Row, insert, select, update
 
 from shippyard.host.clock import Clock
 from shippyard.migration.plan import Plan
+from shippyard.migration.spec import Way
 from shippyard.migration.states import UNFINISHED, IllegalTransition, RunEvent, RunState, after
 from shippyard.state.database import State
 from shippyard.state.tables import runs
-
-Way = Literal["up", "down"]
-"""Which way a run goes: a rollback is a run that goes down."""
 
 STEPS_MAX = 2000
 HISTORY_MAX = 200
@@ -28,8 +26,8 @@ HISTORY_MAX = 200
 class Run:
     """One gated execution of a plan, as it is written down.
 
-    A run that goes down comes from the higher revision; `of_run` is the one that it takes back, or
-    that it goes on with.
+    A run that goes down comes from the higher revision, and goes to an empty `to_revision` where
+    nothing is left; `of_run` is the one that it takes back, or that it goes on with.
     """
 
     id: str
@@ -83,20 +81,23 @@ class Journal:
         plan_hash: str | None = None,
         way: Way = "up",
         of_run: str | None = None,
+        ends: tuple[str | None, str | None] | None = None,
     ) -> str:
         """Write a new run down as planned, and give its id.
 
-        `of_run` is the run that it takes back, or goes on with.
+        `of_run` is the run that it takes back, or goes on with; `ends` are the revisions at which
+        it begins and ends, those of the plan when they are left out.
         """
         now = self._clock.now()
+        begins, leads = ends or (plan.current, plan.target)
         run_id = f"{now:%Y%m%dT%H%M%SZ}-{plan.database}-{uuid.uuid4().hex[:8]}"
         with self._state.write() as connection:
             connection.execute(
                 insert(runs).values(
                     id=run_id,
                     database=plan.database,
-                    from_revision=plan.current,
-                    to_revision=plan.target,
+                    from_revision=begins,
+                    to_revision=leads or "",
                     state="planned",
                     requested_by=requested_by,
                     content_hash=plan.content_hash,

@@ -12,8 +12,8 @@ from typing import Any
 from shippyard.migration.hazards.reading.nodes import dropped as dropped_by
 from shippyard.migration.hazards.reading.nodes import relation
 from shippyard.migration.hazards.reading.sql import Statement, read_sql
-from shippyard.migration.journal import Way
 from shippyard.migration.plan import Plan
+from shippyard.migration.spec import Way
 from shippyard.migration.version_table import Query
 from shippyard.postgres.session import session
 from shippyard.postgres.target import Target

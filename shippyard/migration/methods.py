@@ -25,6 +25,8 @@ def build(migrations: Migrations, backfills: Backfills) -> list[Method]:
         ("plan", "viewer", _plan),
         ("run", "operator", _run),
         ("cancel", "operator", _cancel),
+        ("undo", "viewer", _undo),
+        ("rollback", "operator", _rollback),
         ("rest", "viewer", _rest),
         ("resume", "operator", _resume),
         ("history", "viewer", _history),
@@ -70,6 +72,16 @@ def _run(migrations: Migrations, call: Call) -> Document:
     )
     if run is None:
         return {"id": None, "database": database, "state": "nothing_to_do", "error": None}
+    return run.document()
+
+
+def _undo(migrations: Migrations, call: Call) -> Document:
+    return migrations.undo(text_of(call, "run")).document()
+
+
+def _rollback(migrations: Migrations, call: Call) -> Document:
+    run_id = needed(call, "run")
+    run = migrations.take_back(run_id, order=_order(call), listener=_listener(call))
     return run.document()
 
 

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from shippyard.migration.journal import Run, Way
+from shippyard.migration.journal import Run
+from shippyard.migration.spec import Way
 
 
 @dataclass(frozen=True)

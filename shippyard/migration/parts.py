@@ -94,6 +94,7 @@ def gather_facts(
         fingerprint=found.fingerprint if found else None,
         expected_fingerprint=parts.drifts.expected(database),
         goes_on=order.of_run is not None,
+        way=order.way,
         calendar=parts.calendar,
         reader=reader,
         reader_known=reader_known,

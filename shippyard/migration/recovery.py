@@ -13,9 +13,10 @@ from typing import Any, Protocol
 
 from shippyard.host.clock import Clock, SystemClock
 from shippyard.migration.hazards.reading.sql import read_sql
-from shippyard.migration.journal import Run, Way
+from shippyard.migration.journal import Run
 from shippyard.migration.leftovers import Leftover, read_leftovers
 from shippyard.migration.plan import Plan, Rendered
+from shippyard.migration.spec import Way
 from shippyard.migration.version_table import read_current
 from shippyard.postgres.session import Session, open_session
 from shippyard.postgres.target import Target

@@ -8,6 +8,7 @@ from shippyard.migration.journal import Journal, Run
 from shippyard.migration.leftovers import Sweep, built_by, look_for, sweep_of
 from shippyard.migration.plan import PlanRefused
 from shippyard.migration.planner import PlanFailed, Prepared
+from shippyard.migration.undo import Undo
 from shippyard.postgres.session import QueryFailed, Unreachable
 
 CAN_GO_ON = frozenset({"interrupted", "failed"})
@@ -19,16 +20,18 @@ class Rest:
 
     run: Run
     prepared: Prepared
+    undo: Undo | None = None
 
     @property
     def revisions(self) -> tuple[str, ...]:
-        """Still to be applied, oldest first."""
-        return tuple(step.revision for step in self.prepared.rest)
+        """Still to be applied, or taken back, in the order in which that is done."""
+        steps = self.undo.steps if self.undo else self.prepared.rest
+        return tuple(step.revision for step in steps)
 
     @property
     def left(self) -> tuple[str, ...]:
         """What the run left half done, one line each."""
-        return leftovers_of(self.prepared).said
+        return () if self.undo else leftovers_of(self.prepared).said
 
     def document(self) -> dict[str, Any]:
         """For JSON."""

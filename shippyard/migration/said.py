@@ -22,8 +22,8 @@ from shippyard.migration.hazards.reading.nodes import (
     walk,
 )
 from shippyard.migration.hazards.reading.sql import Node, Statement, read_sql
-from shippyard.migration.journal import Way
 from shippyard.migration.plan import Plan, Rendered
+from shippyard.migration.spec import Way
 
 OURS = frozenset({"alembic_version", "shippyard.backfill"})
 FORGETS_BACKFILL = "DO $$ BEGIN IF to_regclass('shippyard.backfill') IS NOT NULL THEN DELETE"

@@ -15,26 +15,23 @@ from shippyard.config.migration import Migration
 from shippyard.migration.approvals.book import Subject
 from shippyard.migration.approvals.methods import Described
 from shippyard.migration.audit import Audit
-from shippyard.migration.execution import (
-    Blocked,
-    Execution,
-    Listener,
-    let_go,
-)
+from shippyard.migration.execution import Blocked, Execution, Listener, RunFailed
 from shippyard.migration.gates import ask_all
 from shippyard.migration.gates.verdict import Verdict
 from shippyard.migration.journal import Run
 from shippyard.migration.judged import Judged
 from shippyard.migration.known import Known, what_is_known
+from shippyard.migration.leavings import Leavings
 from shippyard.migration.leftovers import sweep
 from shippyard.migration.order import NOBODY, Order
 from shippyard.migration.parts import Parts, blocking_for, gather_facts
 from shippyard.migration.plan import HEAD, PlanRefused
 from shippyard.migration.planner import PlanFailed, Planner, Prepared
-from shippyard.migration.recovery import Found, recover
 from shippyard.migration.resuming import Rest, leftovers_of, run_to_go_on_with
-from shippyard.migration.states import BEFORE_STARTED, ENDS
+from shippyard.migration.states import ENDS
 from shippyard.migration.underway import Active, Busy, UnderWay
+from shippyard.migration.undo import Undo
+from shippyard.migration.undoing import forbidding, run_to_take_back, taken_back_by, undo_of
 from shippyard.postgres.session import QueryFailed, Unreachable
 from shippyard.postgres.target import Target
 
@@ -74,6 +71,7 @@ class Migrations:
         self._targets = targets
         self._planner = Planner(plans_dir, parts.supervisor)
         self._under_way = UnderWay(parts.clock)
+        self._leavings = Leavings(parts, targets)
         self._parts = parts
 
     @property
@@ -167,6 +165,27 @@ class Migrations:
                 return None
             return self._carry_out(known, order, active, heard)
 
+    def undo(self, run_id: str | None = None) -> Undo:
+        """How a run would be taken back, and whether it may be; the newest when none is named.
+
+        Raises:
+            NotConfigured, PlanRefused, PlanFailed: one line each.
+        """
+        run = run_to_take_back(self._parts.journal, run_id)
+        return undo_of(run, self._known(self._prepare_again(run)))
+
+    def take_back(self, run_id: str, *, order: Order, listener: Listener | None = None) -> Run:
+        """Take a run back by its own downgrades, where that loses nothing.
+
+        Raises:
+            NotConfigured, PlanRefused, PlanFailed: nothing was started.
+            Blocked: it may not be taken back, or not now.
+            RunFailed, RunInterrupted: it did not get to its end.
+        """
+        run = run_to_take_back(self._parts.journal, run_id)
+        with self._claimed(run.database) as active:
+            return self._take_back(run, order, active, _heard_by(active, listener or Listener()))
+
     def rest(self, run_id: str | None = None) -> Rest:
         """What is left of a run that did not get to its end; of the newest when none is named.
 
@@ -174,7 +193,11 @@ class Migrations:
             NotConfigured, PlanRefused, PlanFailed: one line each.
         """
         run = run_to_go_on_with(self._parts.journal, run_id)
-        return Rest(run, self._prepare_again(run))
+        if run.way == "up":
+            return Rest(run, self._prepare_again(run))
+        origin = taken_back_by(self._parts.journal, run)
+        known = self._known(self._prepare_again(origin))
+        return Rest(run, known.prepared, undo_of(origin, known))
 
     def resume(self, run_id: str, *, order: Order, listener: Listener | None = None) -> Run:
         """Go on with a run that did not get to its end, with the very same plan.
@@ -188,7 +211,10 @@ class Migrations:
         with self._claimed(run.database) as active:
             heard = _heard_by(active, listener or Listener())
             heard.progress({"phase": "plan", "message": f"planning the rest of {run.id}"})
-            self._left_by(run)
+            self._leavings.of(run)
+            if run.way == "down":
+                origin = taken_back_by(self._parts.journal, run)
+                return self._take_back(origin, order, active, heard)
             self._mend(self._prepare_again(run, for_run=True), heard)
             known = self._known(self._prepare_again(run, for_run=True))
             return self._carry_out(known, replace(order, of_run=run), active, heard)
@@ -238,7 +264,7 @@ class Migrations:
 
     def recover(self) -> list[Run]:
         """Once, when the process starts: mark what nobody carries out any more as interrupted."""
-        return [self._recover(run) for run in self._parts.journal.unfinished()]
+        return [self._leavings.record(run) for run in self._parts.journal.unfinished()]
 
     def _prepare(self, database: str, revision: str, *, for_run: bool = False) -> Prepared:
         policy, target = self._configured(database)
@@ -286,58 +312,50 @@ class Migrations:
             busy = Verdict("another_run", "block", str(error))
             raise Blocked(busy, [busy]) from None
 
+    def _take_back(self, run: Run, order: Order, active: Active, heard: Listener) -> Run:
+        heard.progress({"phase": "plan", "message": f"planning the way back of {run.id}"})
+        known = self._known(self._prepare_again(run, for_run=True))
+        undo = undo_of(run, known)
+        if not undo.verdict.allowed:
+            raise Blocked(forbidding(undo), [forbidding(undo)])
+        order = replace(order, way="down", of_run=run)
+        return self._carry_out(known, order, active, heard, undo)
+
     def _carry_out(
         self,
         known: Known,
         order: Order,
         active: Active,
         heard: Listener,
+        undo: Undo | None = None,
     ) -> Run:
-        execution = Execution(self._parts, known, order, heard, active.asked_to_stop)
+        execution = Execution(self._parts, known, order, heard, active.asked_to_stop, undo=undo)
         active.run_id = execution.run_id
         running = self._parts.metrics.migration_running.labels(active.database)
         running.set(1)
         try:
             return execution.carry_out()
+        except RunFailed:
+            if execution.integrity and known.prepared.policy.rollback_when_damaged and not undo:
+                self._take_back_if_damaged(execution, order, active, heard)
+            raise
         finally:
             running.set(0)
 
-    def _recover(self, run: Run) -> Run:
-        found = self._left_by(run)
-        said = f"the daemon ended while this was {run.state}; {standing_of(run, found)}"
-        self._parts.journal.note(run.id, left=found.document() if found else None)
-        interrupted = self._parts.journal.move(run.id, "interrupted", said)
-        if run.state in BEFORE_STARTED:
-            let_go(lambda: self._parts.backups.release(run.database, held_by=run.id), run)
-        head = self.audit.record("shippyard", "run.interrupted", run.id, {"error": said})
-        self._parts.metrics.migration_runs.labels(run.database, "interrupted").inc()
-        log.warning(
-            "migration.interrupted", run=run.id, database=run.database, error=said, audit_head=head
-        )
-        return interrupted
-
-    def _left_by(self, run: Run) -> Found | None:
-        """What a run left whose owner is dead, its sessions ended; None when nobody can say."""
-        target = self._targets.get(run.database)
-        if target is None:
-            return None
+    def _take_back_if_damaged(
+        self, execution: Execution, order: Order, active: Active, heard: Listener
+    ) -> None:
+        """Take a damaging run back by itself; what keeps it from that is said, and no more."""
+        run = self.find(execution.run_id)
+        integrity = execution.integrity
+        if integrity is None or integrity.verdict != "damaged":
+            return
+        heard.progress({"phase": "undo", "message": f"{run.id} did damage: taking it back"})
         try:
-            return recover(run, target, clock=self._parts.clock)
-        except (Unreachable, QueryFailed, PlanRefused) as error:
-            log.warning("migration.not_recovered", run=run.id, error=str(error))
-            return None
-
-
-def standing_of(run: Run, found: Found | None) -> str:
-    """What a run that was cut off left behind, in words."""
-    if found is None:
-        return "where the database stands could not be read"
-    if found.at == run.to_revision:
-        return f"everything was applied; {found.said}"
-    if found.at == run.from_revision and found.clean:
-        return f"nothing was applied; {found.said}; run again"
-    return f"{found.said}; go on: shippyard ctl migrate resume {run.id}"
-
+            self._take_back(run, order, active, heard)
+        except (Blocked, PlanRefused, PlanFailed, RunFailed) as error:
+            heard.progress({"phase": "undo", "message": f"it was not taken back: {error}"})
+            log.error("migration.not_taken_back", run=run.id, error=str(error))
 
 def _heard_by(active: Active, listener: Listener) -> Listener:
     """The listener, and whoever asks how the run stands."""

@@ -72,13 +72,18 @@ class Undo:
     guards: tuple[Guard, ...]
     at: str | None
 
+    @property
+    def to(self) -> str | None:
+        """Where the database is afterwards."""
+        return self.steps[-1].down if self.steps else self.at
+
     def document(self) -> dict[str, Any]:
         """As JSON."""
         return {
             "run": self.run.id,
             "database": self.run.database,
             "from": self.at,
-            "to": self.steps[-1].down if self.steps else self.at,
+            "to": self.to,
             "revisions": [step.revision for step in self.steps],
             "allowed": self.verdict.allowed,
             "why": self.verdict.why,

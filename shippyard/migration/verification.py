@@ -14,7 +14,10 @@ import structlog
 from shippyard.host.clock import Clock
 from shippyard.migration.aftercare import Aftercare, Baseline, ServerVitals, baseline, watch
 from shippyard.migration.integrity import Integrity, Snapshot, compare, expected_of, take
+from shippyard.migration.known import Known
 from shippyard.migration.planner import Prepared
+from shippyard.migration.spec import Way
+from shippyard.migration.undo import Undo
 from shippyard.migration.wrote import wrote_of
 from shippyard.postgres.session import QueryFailed, Unreachable
 
@@ -26,10 +29,14 @@ log = structlog.get_logger(__name__)
 class Verification:
     """One run's two looks."""
 
-    def __init__(self, prepared: Prepared, clock: Clock) -> None:
-        self._prepared = prepared
+    def __init__(self, known: Known, clock: Clock, undo: Undo | None = None) -> None:
+        """`undo` is the way back that is taken, where it goes down."""
+        self._prepared = known.prepared
+        self._report = known.rehearsal
         self._clock = clock
-        self._revisions = [step.revision for step in prepared.rest]
+        self._way: Way = "down" if undo else "up"
+        steps = undo.steps if undo else known.prepared.rest
+        self._revisions = [step.revision for step in steps]
         self._before: Snapshot | None = None
 
     def look_before(self) -> None:
@@ -42,8 +49,14 @@ class Verification:
         after = self._look(before) if before else None
         if before is None or after is None:
             return Integrity("unknown", ("the database could not be looked at",))
-        wrote = wrote_of(events)
-        return compare(before, after, expected_of(self._prepared.plan, self._revisions, wrote))
+        expected = expected_of(
+            self._prepared.plan,
+            self._revisions,
+            wrote_of(events),
+            way=self._way,
+            report=self._report,
+        )
+        return compare(before, after, expected)
 
     def _look(self, before: Snapshot | None) -> Snapshot | None:
         target, plan = self._prepared.target, self._prepared.plan

@@ -61,9 +61,31 @@ GATES: tuple[Callable[[Facts], Verdict], ...] = (
 )
 
 
+ON_THE_WAY_BACK: frozenset[str] = frozenset(
+    {
+        "another_run",
+        "server",
+        "backup_running",
+        "blockers",
+        "old_snapshots",
+        "prepared_transactions",
+        "wraparound",
+        "autovacuum",
+        "connections",
+        "replication_lag",
+    }
+)
+"""Asked of a run that takes another one back: whether it would hurt now.
+
+What it does was judged with the run itself, whose approval covers both ways.
+"""
+
+
 def ask_all(facts: Facts) -> tuple[Verdict, ...]:
-    """What every gate says."""
-    return tuple(gate(facts) for gate in GATES)
+    """What every gate says that is asked on this way."""
+    return tuple(
+        gate(facts) for gate in GATES if facts.way == "up" or gate.__name__ in ON_THE_WAY_BACK
+    )
 
 
 def first_blocking(

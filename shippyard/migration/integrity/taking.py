@@ -21,10 +21,10 @@ from shippyard.migration.integrity.model import (
     Snapshot,
     TableSeen,
 )
-from shippyard.migration.journal import Way
 from shippyard.migration.plan import Plan
 from shippyard.migration.rehearsal.report import Report
 from shippyard.migration.said import Said, said_by, say, unread
+from shippyard.migration.spec import Way
 from shippyard.migration.version_table import read_current
 from shippyard.migration.wrote import Wrote
 from shippyard.postgres.schema_objects import read_objects

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from shippyard.migration.gates import GATES
+from shippyard.migration.gates import GATES, ON_THE_WAY_BACK
 from tests.unit.migration.gate_facts import verdict_of
 from tests.unit.migration.test_gates_of_the_moment import CASES as OF_THE_MOMENT
 from tests.unit.migration.test_migration_gates import CASES as OF_THE_PLAN
@@ -52,3 +52,8 @@ def test_a_gate_says_what_it_asks_and_what_to_do(name: str) -> None:
     asks, *_, do = rows()[name]
     assert "?" in asks
     assert do not in ("", NEVER)
+
+
+def test_the_page_names_what_is_asked_on_the_way_back() -> None:
+    section = MANUAL.split("## On the way back")[1].split("##")[0]
+    assert set(re.findall(r"`([a-z_]+)`", section)) == ON_THE_WAY_BACK

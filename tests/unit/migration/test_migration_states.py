@@ -5,9 +5,9 @@ import itertools
 import pytest
 
 from shippyard.migration.journal import STEPS_MAX, Journal
+from shippyard.migration.leavings import standing_of
 from shippyard.migration.plan import Plan
 from shippyard.migration.recovery import Found
-from shippyard.migration.service import standing_of
 from shippyard.migration.states import (
     EVENTS,
     STATES,

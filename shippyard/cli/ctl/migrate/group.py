@@ -6,7 +6,7 @@ from shippyard.cli.ctl.asking import Asking, asks
 from shippyard.cli.ctl.migrate.approval import approvals, approve, reject, request
 from shippyard.cli.ctl.migrate.attest import attest
 from shippyard.cli.ctl.migrate.audit import audit
-from shippyard.cli.ctl.migrate.back import resume
+from shippyard.cli.ctl.migrate.back import resume, rollback
 from shippyard.cli.ctl.migrate.backfill import backfill
 from shippyard.cli.ctl.migrate.drift import drift
 from shippyard.cli.ctl.migrate.past import history, show
@@ -48,7 +48,7 @@ def migrate(_: Asking) -> None:
 COMMANDS = (
     *(show_plan, rehearse, rehearsals, rehearsal),
     *(request, approve, reject, approvals, attest),
-    *(run_plan, status, cancel, resume, backfill),
+    *(run_plan, status, cancel, resume, rollback, backfill),
     *(history, show, audit, drift),
 )
 
