@@ -1,47 +1,62 @@
 """Owns a rehearsal as a pull request shows it: at most sixty lines. Pure."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 
 from shippyard.migration.hazards.model import Hazard
 from shippyard.migration.rehearsal.report import Blocked, LockHeld, Passage, Report
 
 LINES_MAX = 60
-LOCKS_SHOWN = 8
-BLOCKED_SHOWN = 6
-LIST_SHOWN = 5
+LOCKS_SHOWN = 12
+BLOCKED_SHOWN = 5
+LIST_SHOWN = 3
+ON_ONE_LINE = 8
+HOUR_S = 3600.0
 CELL_MAX_CHARS = 160
 STRONG = ("AccessExclusiveLock", "ExclusiveLock", "ShareRowExclusiveLock", "ShareLock")
 """Modes that keep an application's writers, or readers too, waiting; the strongest first."""
 
 
+_TAKEN_AT = re.compile(r"\d{8}T\d{6}Z")
+"""What a backup's id begins with."""
+
+
 def as_markdown(report: Report, hazards: Sequence[Hazard] = ()) -> str:
-    """The summary: verdict, what it blocks, whether it comes back, what to look at."""
+    """The summary: verdict, whether it comes back, what to look at, what it blocks.
+
+    What matters most comes first, since what is too long loses its last lines.
+    """
+    tail = list(_tail(report))
     lines = list(_lines(report, hazards))
-    if len(lines) > LINES_MAX:
-        lines = [*lines[: LINES_MAX - 1], "… the whole report is in the daemon's memory."]
-    return "\n".join(lines) + "\n"
+    if len(lines) + len(tail) > LINES_MAX:
+        kept = LINES_MAX - len(tail) - 2
+        lines = [*lines[:kept], "", "… `shippyard migration rehearse --json` has all of it."]
+    return "\n".join((*lines, *tail)) + "\n"
 
 
 def _lines(report: Report, hazards: Sequence[Hazard]) -> Iterator[str]:
     yield from _head(report)
-    up = next((each for each in report.passages if each.way == "up"), None)
-    if up is not None:
+    if report.passages:
         yield from _ways(report.passages)
-        yield from _locks(up.recorded.locks)
-        yield from _blocked(up.recorded.blocked)
-        yield from _list("Written anew", up.recorded.rewrites)
-        yield from _list("Read whole", up.recorded.scans)
-    yield from _list("Not as before after the way back", report.schema_differences)
+        yield from _revisions(report)
     yield from _list("Lost after the way back", report.losses)
-    yield from _list("Not compared", report.unproven)
+    yield from _list("Not as before after the way back", report.schema_differences)
     yield from _list("Slower afterwards", report.slower)
     yield from _list("Hazards", map(_hazard, _open(hazards)))
-    yield from _tail(report)
+    yield from _list("Not compared", report.unproven)
+    yield from _list("Not as in production", report.differs)
+    up = next((each for each in report.passages if each.way == "up"), None)
+    if up is not None:
+        yield from _line("Written anew", map(_cell, up.recorded.rewrites))
+        yield from _line("Read whole", map(_cell, up.recorded.scans))
+        yield from _blocked(up.recorded.blocked)
+        yield from _locks(up.recorded.locks)
 
 
 def _head(report: Report) -> Iterator[str]:
-    way = f"`{report.from_revision or 'base'}` → `{report.to_revision}`"
-    yield f"### Rehearsal of {report.database} {way}: {report.outcome}"
+    before, after = _cell(report.from_revision or "base"), _cell(report.to_revision)
+    yield f"### Rehearsal of {_cell(report.database)} `{before}` → `{after}`: {report.outcome}"
     yield ""
     if report.error:
         yield f"> {_cell(report.error)}"
@@ -50,6 +65,11 @@ def _head(report: Report) -> Iterator[str]:
         proven = "comes back" if report.comes_back else "**is not proven to come back**"
         yield f"It went up on real data, and {proven}."
         yield ""
+
+
+def _revisions(report: Report) -> Iterator[str]:
+    taken = sorted(report.revision_elapsed_s.items(), key=lambda each: -each[1])
+    yield from _line("Takes", (f"`{_cell(name)}` {taken_s:.1f} s" for name, taken_s in taken))
 
 
 def _ways(passages: Iterable[Passage]) -> Iterator[str]:
@@ -74,7 +94,7 @@ def _locks(locks: Sequence[LockHeld]) -> Iterator[str]:
     yield "|---|---|---|---|"
     for each in strong[:LOCKS_SHOWN]:
         held = f"{each.held_ms:.0f} ms"
-        yield f"| {each.mode} | {_cell(each.relation)} | {held} | {each.revision or ''} |"
+        yield f"| {each.mode} | {_cell(each.relation)} | {held} | {_cell(each.revision or '')} |"
     if len(strong) > LOCKS_SHOWN:
         yield f"| and {len(strong) - LOCKS_SHOWN} more | | | |"
     yield ""
@@ -103,6 +123,15 @@ def _list(title: str, lines: Iterable[str]) -> Iterator[str]:
     yield ""
 
 
+def _line(title: str, words: Iterable[str]) -> Iterator[str]:
+    found = list(words)
+    if not found:
+        return
+    more = f" and {len(found) - ON_ONE_LINE} more" if len(found) > ON_ONE_LINE else ""
+    yield f"**{title}:** {', '.join(found[:ON_ONE_LINE])}{more}"
+    yield ""
+
+
 def _open(hazards: Sequence[Hazard]) -> Iterator[Hazard]:
     return (each for each in hazards if each.suppressed is None and each.level != "note")
 
@@ -113,11 +142,23 @@ def _hazard(each: Hazard) -> str:
 
 def _tail(report: Report) -> Iterator[str]:
     elapsed_s = (report.finished_at - report.started_at).total_seconds()
-    where = f"backup `{report.backup_id}` of {_mb(report.size_bytes)}" if report.backup_id else "-"
+    where = f"{_backup(report)}, " if report.backup_id else ""
     yield (
-        f"{where}, {elapsed_s:.0f} s, content `{report.content_hash[:12]}`, "
-        f"rehearsal `{report.id}`; {report.tools}"
+        f"{where}{elapsed_s:.0f} s, content `{report.content_hash[:12]}`, "
+        f"rehearsal `{report.id}`; {_cell(report.tools)}"
     )
+    if report.phases:
+        each = (f"{_cell(name)} {phase_s:.1f} s" for name, phase_s in report.phases.items())
+        yield f"Of that: {', '.join(each)}"
+
+
+def _backup(report: Report) -> str:
+    named = f"backup `{_cell(report.backup_id)}` of {_mb(report.size_bytes)}"
+    found = _TAKEN_AT.match(report.backup_id)
+    if found is None:
+        return named
+    taken_at = datetime.strptime(found[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    return f"{named}, {(report.started_at - taken_at).total_seconds() / HOUR_S:.1f} h old then"
 
 
 def _mb(size_bytes: int) -> str:

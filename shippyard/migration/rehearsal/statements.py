@@ -25,6 +25,11 @@ SLOWER_RATIO = 2.0
 SLOWER_MIN_MS = 5.0
 COST_MIN = 1000.0
 GENERIC_SINCE = 160_000
+TIMED_OUT = "57014"
+WRITES = "25006"
+
+_BLANK = r"(\s|/\*([^*]|\*+[^*/])*\*+/|--[^\n]*\n)*"
+"""What may stand before a statement, comments among it; the same to Python and to the server."""
 
 AsUser = Callable[[str], Target]
 
@@ -37,7 +42,7 @@ SELECT s.query AS text, r.rolname AS role, s.calls, s.mean_exec_time AS mean_ms
 FROM {schema}.pg_stat_statements AS s JOIN pg_roles AS r ON r.oid = s.userid
 WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND s.toplevel AND r.rolcanlogin AND length(s.query) <= {most}
-    AND s.query ~* '^\\s*(SELECT|INSERT|UPDATE|DELETE|WITH|VALUES)\\M'
+    AND s.query ~* '^{blank}(SELECT|INSERT|UPDATE|DELETE|WITH|VALUES)\\M'
     AND s.query !~* '(pg_catalog|information_schema|pg_stat|alembic_version|shippyard)'
 ORDER BY s.total_exec_time DESC LIMIT {limit}
 """
@@ -50,7 +55,9 @@ WHERE each LIKE 'search_path=%'
 ORDER BY s.setdatabase = 0, s.setrole = 0 LIMIT 1
 """
 _VALUES = re.compile(r"\$(\d+)")
-_READS = re.compile(r"(?is)\s*(SELECT|VALUES)\b(?!.*\bFOR\s+(NO\s+KEY\s+)?(UPDATE|SHARE|KEY)\b)")
+_READS = re.compile(
+    rf"(?is){_BLANK}(SELECT|VALUES)\b(?!.*\bFOR\s+(NO\s+KEY\s+)?(UPDATE|SHARE|KEY)\b)"
+)
 _SCANS = re.compile(r'"Node Type": "Seq Scan".*?"Relation Name": "([^"]+)"', re.DOTALL)
 
 
@@ -66,7 +73,10 @@ class Asked:
 
 @dataclass(frozen=True)
 class Timed:
-    """What one costs. `cost` is the planner's; `error` says why it does not run."""
+    """What one costs. `cost` is the planner's; `error` says why it does not run.
+
+    `elapsed_ms` is the best of three; of one that was stopped it is how long it was let run.
+    """
 
     cost: float | None = None
     elapsed_ms: float | None = None
@@ -79,7 +89,7 @@ def top_statements(monitor: Target) -> tuple[Asked, ...]:
     with contextlib.suppress(QueryFailed, Unreachable), session(monitor, "rehearsal") as asking:
         if found := asking.query(_WHERE_SQL):
             schema = quoted_name(str(found[0]["schema"]))
-            question = _TOP_SQL.format(schema=schema, most=TEXT_MAX_CHARS, limit=MOST)
+            question = _TOP_SQL.format(schema=schema, most=TEXT_MAX_CHARS, limit=MOST, blank=_BLANK)
             return tuple(Asked(**row) for row in asking.query(question))
     return ()
 
@@ -113,10 +123,13 @@ def _worse(was: Timed, now: Timed) -> Iterator[str]:
         return
     if _is_slower(was.elapsed_ms, now.elapsed_ms, SLOWER_MIN_MS):
         yield f"{now.elapsed_ms:.0f} ms, not {was.elapsed_ms:.0f}"
-    elif _is_slower(was.cost, now.cost, COST_MIN):
-        read = ", ".join(sorted(now.scans - was.scans))
+        return
+    read = ", ".join(sorted(now.scans - was.scans))
+    if _is_slower(was.cost, now.cost, COST_MIN):
         more = f"; reads {read} whole" if read else ""
         yield f"planned to cost {now.cost:.0f}, not {was.cost:.0f}{more}"
+    elif read and now.cost is not None and now.cost >= COST_MIN:
+        yield f"reads {read} whole, planned to cost {now.cost:.0f}"
 
 
 def _is_slower(was: float | None, now: float | None, least: float) -> bool:
@@ -162,10 +175,17 @@ def _can_run(text: str) -> bool:
     return _READS.match(text) is not None and not _VALUES.search(text)
 
 
-def _elapsed_ms(asking: Session, text: str) -> float:
-    """The best of three; the session is read-only, so a function that writes fails."""
+def _elapsed_ms(asking: Session, text: str) -> float | None:
+    """None for one that calls what writes: the session is read-only, and refuses that."""
     question = f"EXPLAIN (ANALYZE, TIMING OFF, FORMAT JSON) {text}"
-    return min(float(_explained(asking, question)[0]["Execution Time"]) for _ in range(TIMES))
+    try:
+        return min(float(_explained(asking, question)[0]["Execution Time"]) for _ in range(TIMES))
+    except QueryFailed as error:
+        if error.sqlstate == TIMED_OUT:
+            return STATEMENT_MAX_S * 1000
+        if error.sqlstate == WRITES:
+            return None
+        raise
 
 
 def _explained(asking: Session, statement: str) -> Any:

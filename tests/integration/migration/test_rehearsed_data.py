@@ -6,6 +6,7 @@ from dataclasses import replace
 import psycopg
 import pytest
 
+from shippyard.migration.rehearsal import data
 from shippyard.migration.rehearsal.compare import losses
 from shippyard.migration.rehearsal.data import DataTaken, take_data
 from shippyard.migration.rehearsal.statements import Asked, slower, time_statements
@@ -36,6 +37,8 @@ INSERT INTO nothing DEFAULT VALUES;
 CREATE TABLE parts (id int, half int, word text, PRIMARY KEY (id, half)) PARTITION BY LIST (half);
 CREATE TABLE parts_0 PARTITION OF parts FOR VALUES IN (0);
 CREATE TABLE parts_1 PARTITION OF parts FOR VALUES IN (1);
+CREATE TABLE keyless (a int, b text, c int);
+INSERT INTO keyless SELECT n, 'b' || n, CASE WHEN n > 5 THEN n END FROM generate_series(1, 9) n;
 INSERT INTO parts SELECT n, n % 2, 'w' || n FROM generate_series(1, 100) n;
 CREATE TABLE hidden (id text PRIMARY KEY, word text);
 INSERT INTO hidden VALUES ('a', 'x'), ('b', 'y');
@@ -69,6 +72,7 @@ def test_every_kind_of_table_is_read(filled: Target) -> None:
         "public.nothing": 1,
         "public.parts": 100,
         "public.hidden": 2,
+        "public.keyless": 9,
     }
     assert taken.unread == ()
     assert taken.tables["public.plain"].columns["word"].values == 375
@@ -82,6 +86,10 @@ def test_every_kind_of_table_is_read(filled: Target) -> None:
         "CREATE TABLE copied AS SELECT * FROM plain; DROP TABLE copied",
         "UPDATE plain SET word = word",
         "ALTER TABLE plain ALTER small TYPE bigint",
+        (
+            "ALTER TABLE keyless DROP c; ALTER TABLE keyless ADD c int;"
+            " UPDATE keyless SET c = a WHERE a > 5"
+        ),
         "DELETE FROM parts WHERE id = 7; INSERT INTO parts VALUES (7, 1, 'w7')",
     ],
 )
@@ -110,6 +118,8 @@ def test_what_changes_no_value_is_no_loss(filled: Target, harmless: str) -> None
         ("UPDATE hidden SET word = 'z' WHERE id = 'a'", "public.hidden.word"),
         ('DELETE FROM "Quoted ""Name" WHERE "A b" = 1', 'public."Quoted ""Name": 1 rows'),
         ("DELETE FROM nothing", "public.nothing: 1 rows"),
+        ("UPDATE keyless SET b = 'b' || 10 - a", "public.keyless: values that were in one row"),
+        ("UPDATE keyless SET c = CASE WHEN a < 5 THEN 10 - a END", "public.keyless: values that"),
         ("ALTER SEQUENCE downwards RESTART", "public.downwards"),
     ],
 )
@@ -122,8 +132,37 @@ def test_one_value_is_enough(filled: Target, harm: str, named: str) -> None:
 
 def test_without_time_it_is_said_what_was_not_read(filled: Target) -> None:
     taken = take_data(filled, seconds=0)
-    assert len(taken.unread) == 5
+    assert len(taken.unread) == 6
     assert taken.tables == {}
+
+
+def test_what_runs_out_of_time_is_named_and_the_others_are_read(
+    filled: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    do(filled, "CREATE TABLE first (slow text); INSERT INTO first VALUES ('x')")
+    hashed = data._hashed
+    monkeypatch.setattr(
+        data,
+        "_hashed",
+        lambda column, *more: (
+            "length(pg_sleep(60)::text)" if column == '"slow"' else hashed(column, *more)
+        ),
+    )
+    monkeypatch.setattr(data, "_TABLES_SQL", data._TABLES_SQL.replace("ORDER BY (", "ORDER BY -("))
+    taken = take_data(filled, seconds=3)
+    assert "public.first" in taken.unread
+    assert "public.plain" in taken.tables
+
+
+def test_a_table_of_very_many_columns_is_read(fresh_database: Target) -> None:
+    columns = ", ".join(f"c{n} int DEFAULT {n}" for n in range(1200))
+    do(fresh_database, f"CREATE TABLE wide ({columns}); INSERT INTO wide DEFAULT VALUES")
+    before = look(fresh_database)
+    assert len(before.tables["public.wide"].columns) == 1200
+    do(fresh_database, "UPDATE wide SET c1100 = 7")
+    assert losses(before, look(fresh_database)) == (
+        "public.wide.c1100: its values are not as before",
+    )
 
 
 def as_user(target: Target) -> Callable[[str], Target]:
