@@ -94,6 +94,9 @@ class Closing:
             return
         self._expect(database)
         report = self._known.rehearsal
+        self._parts.attestations.ran(
+            run, self._prepared.target, report.report_hash if report else None
+        )
         if run.plan_hash and run.way == "up":
             self._parts.book.spend(database, run.plan_hash, run.id)
         for rule in ENDED_BY_SUCCESS if run.way == "down" else ():
