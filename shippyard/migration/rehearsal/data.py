@@ -21,6 +21,7 @@ TIMED_OUT = "57014"
 COLUMNS_AT_ONCE = 400
 """A question has 1,664 answers at most, and workers hand over several for each."""
 WHOLE_NUMBERS = frozenset({"smallint", "integer", "bigint"})
+MOMENTS = frozenset({"timestamp without time zone", "timestamp with time zone"})
 SETTINGS = {
     "DateStyle": "ISO, YMD",
     "IntervalStyle": "postgres",
@@ -193,8 +194,15 @@ def _together(columns: Sequence[str], types: Mapping[str, str]) -> str:
 
 
 def _hashed(column: str, type_: str, seed: str) -> str:
+    """Straight from the value where that is as exact as its text, and much quicker."""
     if type_ in WHOLE_NUMBERS:
         return f"hashint8extended({column}::bigint, {seed})"
+    if type_ in MOMENTS:
+        return f"timestamp_hash_extended({column}::timestamp, {seed})"
+    if type_ == "uuid":
+        return f"uuid_hash_extended({column}, {seed})"
+    if type_ == "boolean":
+        return f"hashint8extended({column}::int::bigint, {seed})"
     return f'hashtextextended({column}::text COLLATE "C", {seed})'
 
 

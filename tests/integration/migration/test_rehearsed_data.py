@@ -109,6 +109,12 @@ def test_what_changes_no_value_is_no_loss(filled: Target, harmless: str) -> None
         ("UPDATE plain SET ratio = 0.1 WHERE id = 9", "public.plain.ratio"),
         ("UPDATE plain SET words = ARRAY['a', ''] WHERE id = 9", "public.plain.words"),
         ("UPDATE plain SET at = at + interval '1 us' WHERE id = 9", "public.plain.at"),
+        ("UPDATE plain SET at = 'infinity' WHERE id = 9", "public.plain.at"),
+        ("UPDATE plain SET yes = NOT yes WHERE id = 9", "public.plain.yes"),
+        ("UPDATE plain SET mark = md5('x')::uuid WHERE id = 9", "public.plain.mark"),
+        ("UPDATE plain SET list = '{9}' WHERE id = 9", "public.plain.list"),
+        ("UPDATE plain SET raw = raw || '\\x00' WHERE id = 9", "public.plain.raw"),
+        ("UPDATE plain SET mood = 'sad' WHERE id = 9", "public.plain.mood"),
         ("UPDATE plain SET doc = '{}' WHERE id = 9", "public.plain.doc"),
         (
             "UPDATE plain SET code = CASE id WHEN 1 THEN 'c2' ELSE 'c1' END WHERE id IN (1, 2)",
