@@ -112,6 +112,24 @@ def test_a_stop_while_waiting(bench: Any, begin: Begin, eventually: Any) -> None
         assert run.ending().outcome == "interrupted"
 
 
+def test_a_stop_is_heard_whatever_a_revision_does(
+    bench: Any, begin: Begin, eventually: Any
+) -> None:
+    run = begin(
+        "op.execute('LOCK TABLE parcels')\n"
+        "    while not op.get_context().as_sql:\n"
+        "        try:\n"
+        "            time.sleep(60)\n"
+        "        except BaseException:\n"
+        "            pass"
+    )
+    locked = "SELECT count(*) FROM pg_locks WHERE relation = 'parcels'::regclass AND granted"
+    eventually(lambda: bench.scalar(locked))
+    run.stop()
+    assert run.ending().outcome == "interrupted"
+    eventually(lambda: not bench.scalar(locked))
+
+
 @pytest.mark.parametrize(
     "meddle",
     [
