@@ -191,7 +191,8 @@ class Facts:
     `backup_promised`: a full backup will be taken before anything runs. `backup_known`,
     `rehearsal_known`, `reader_known`: False when nobody could be asked. `fingerprint` names the
     schema as it is. `goes_on`: this run goes on with one that was let through. `reader` reads the
-    whole database now. What is None is not known.
+    whole database now. `exposed` says which of the plan's files somebody else could write; None is
+    nobody. Else what is None is not known.
     """
 
     database: str
@@ -217,6 +218,7 @@ class Facts:
     reader: str | None = None
     reader_known: bool = True
     system_identifier: str | None = None
+    exposed: str | None = None
     way: Way = "up"
 
     @cached_property

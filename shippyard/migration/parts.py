@@ -99,6 +99,7 @@ def gather_facts(
         reader=reader,
         reader_known=reader_known,
         system_identifier=found.system_identifier if found else None,
+        exposed=prepared.tree.exposed,
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import structlog
 
+from shippyard.config.base import Environment
 from shippyard.config.migration import Migration
 from shippyard.migration.expecting import expected
 from shippyard.migration.facts import ServerFacts
@@ -127,8 +128,12 @@ class Prepared:
 class Planner:
     """Makes plans; copies of trees go under `plans_dir`."""
 
-    def __init__(self, plans_dir: Path, supervisor: Supervisor) -> None:
+    def __init__(
+        self, plans_dir: Path, supervisor: Supervisor, *, environment: Environment = "testing"
+    ) -> None:
+        """In staging and production nothing is planned from a tree that others can write."""
         self._plans_dir = plans_dir
+        self._is_strict = environment in ("staging", "production")
         self._in_use: dict[str, str] = {}
         # The spec names a folder by its content, so the same spec always gives the same SQL.
         self._render = lru_cache(RENDERED_KEPT)(supervisor.render)
@@ -199,6 +204,8 @@ class Planner:
     ) -> Prepared:
         """`since` is a run whose beginning counts as where the database is."""
         whole = read_tree(policy.alembic_ini)
+        if whole.exposed and self._is_strict:
+            raise TreeUnusable(whole.exposed)
         revisions = read_revisions(whole)
         wanted = resolve_target(revisions, revision)
         seen = look(target, with_schema=True)

@@ -69,7 +69,7 @@ class Migrations:
     ) -> None:
         self._config = config
         self._targets = targets
-        self._planner = Planner(plans_dir, parts.supervisor)
+        self._planner = Planner(plans_dir, parts.supervisor, environment=parts.environment)
         self._under_way = UnderWay(parts.clock)
         self._leavings = Leavings(parts, targets)
         self._parts = parts

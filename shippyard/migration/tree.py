@@ -12,10 +12,11 @@ import re
 import shutil
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from shippyard.host.files import fsync_tree, publish, sha256_of
+from shippyard.migration.exposure import exposed
 
 FILES_MAX = 10_000
 TREE_MAX_BYTES = 64 * 1024 * 1024
@@ -33,11 +34,13 @@ class Tree:
     """An Alembic tree as it was when it was read.
 
     `files` maps paths relative to a common folder to content; `ini` and `scripts` are such paths.
+    `exposed` says what somebody else could write, in one line.
     """
 
     ini: str
     scripts: str
     files: Mapping[str, bytes]
+    exposed: str | None = None
 
     def version_files(self) -> list[str]:
         """Paths of revision files, sorted."""
@@ -51,7 +54,7 @@ class Tree:
             for path, content in self.files.items()
             if path in keep or not self._is_version(path)
         }
-        return Tree(self.ini, self.scripts, files)
+        return replace(self, files=files)
 
     def hashes(self) -> dict[str, str]:
         """SHA-256 of every file, by path."""
@@ -80,13 +83,16 @@ def read_tree(ini: Path) -> Tree:
     found = [ini, *(path for path in sorted(scripts.rglob("*")) if _takes_part(path, scripts))]
     if len(found) > FILES_MAX:
         raise TreeUnusable(f"{scripts} has more than {FILES_MAX} files; is it the right folder?")
+    # before they are read: what is read after was written by somebody who may
+    open_to = exposed(found, scripts)
     try:
         files = {path.relative_to(root).as_posix(): path.read_bytes() for path in found}
     except OSError as error:
         raise TreeUnusable(f"{error.filename}: {error.strerror}") from None
     if sum(map(len, files.values())) > TREE_MAX_BYTES:
         raise TreeUnusable(f"{scripts} holds more than {TREE_MAX_BYTES} bytes; is it the tree?")
-    return Tree(ini.relative_to(root).as_posix(), scripts.relative_to(root).as_posix(), files)
+    where = (ini.relative_to(root).as_posix(), scripts.relative_to(root).as_posix())
+    return Tree(*where, files, open_to)
 
 
 def copy_name(tree: Tree) -> str:

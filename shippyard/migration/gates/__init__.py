@@ -28,6 +28,7 @@ from shippyard.migration.gates.replication_lag import replication_lag
 from shippyard.migration.gates.reversible import reversible
 from shippyard.migration.gates.server import server
 from shippyard.migration.gates.staging_first import staging_first
+from shippyard.migration.gates.tree import tree
 from shippyard.migration.gates.verdict import Verdict
 from shippyard.migration.gates.wal_archive import wal_archive
 from shippyard.migration.gates.windows import windows
@@ -35,6 +36,7 @@ from shippyard.migration.gates.wraparound import wraparound
 
 GATES: tuple[Callable[[Facts], Verdict], ...] = (
     another_run,
+    tree,
     heads,
     naming,
     reversible,

@@ -67,6 +67,8 @@ def waited(writes_ms: float) -> tuple[Passage, ...]:
 
 CASES: list[tuple[str, dict[str, Any], str, str]] = [
     ("another_run", {"active_run": "r1"}, "block", "run r1 is under way"),
+    ("tree", {"exposed": "/t may be written by all: chmod o-w /t"}, "block", "chmod o-w /t"),
+    ("tree", {"exposed": "/t: chmod o-w /t", "environment": "testing"}, "warn", "chmod o-w /t"),
     ("hazards", {"hazards": None}, "unknown", "not looked over"),
     ("hazards", {"hazards": (RISKY,)}, "warn", "H32 at versions/002_a.py:7"),
     ("hazards", {"hazards": (RISKY, HARMFUL)}, "block", "H30 at versions/002_a.py:7; write it"),
