@@ -30,6 +30,8 @@ WRITES = "25006"
 
 _BLANK = r"(\s|/\*([^*]|\*+[^*/])*\*+/|--[^\n]*\n)*"
 """What may stand before a statement, comments among it; the same to Python and to the server."""
+_OURS = "pg_catalog|information_schema|pg_stat|pg_extension|set_config|alembic_version|shippyard"
+"""Words of those that look after a database; an application has other ones."""
 
 AsUser = Callable[[str], Target]
 
@@ -43,7 +45,7 @@ FROM {schema}.pg_stat_statements AS s JOIN pg_roles AS r ON r.oid = s.userid
 WHERE s.dbid = (SELECT oid FROM pg_database WHERE datname = current_database())
     AND s.toplevel AND r.rolcanlogin AND length(s.query) <= {most}
     AND s.query ~* '^{blank}(SELECT|INSERT|UPDATE|DELETE|WITH|VALUES)\\M'
-    AND s.query !~* '(pg_catalog|information_schema|pg_stat|alembic_version|shippyard)'
+    AND s.query !~* '{ours}'
 ORDER BY s.total_exec_time DESC LIMIT {limit}
 """
 _PATH_SQL = """
