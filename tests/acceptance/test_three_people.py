@@ -97,3 +97,21 @@ def test_a_plan_is_rehearsed_and_needs_another_persons_yes(ask: As) -> None:
     assert "as the last run left it" in drift.stdout
     waiting = ask("viewer", "migrate", "approvals", "--json").document
     assert waiting["open"] == []
+    take_back(ask, done.document["id"])
+
+
+def take_back(ask: As, run_id: str) -> None:
+    """What was rehearsed to come back comes back, when somebody who may says so."""
+    refused(ask("viewer", "migrate", "rollback", "--yes"), 5, "operators")
+    unsaid = ask("operator", "migrate", "rollback", run_id)
+    assert unsaid.returncode == 2
+    assert "taken back: 003 → base" in unsaid.stdout
+    back = ask("operator", "migrate", "rollback", run_id, "--yes", "--json")
+    assert back.returncode == 0, back.stderr
+    assert (back.document["state"], back.document["of_run"]) == ("done", run_id)
+    runs = ask("viewer", "migrate", "history", "--json").document["runs"]
+    assert [(each["way"], each["state"]) for each in runs] == [
+        ("down", "done"),
+        ("up", "rolled_back"),
+    ]
+    refused(ask("operator", "migrate", "rollback", run_id, "--yes"), 3, "it is rolled_back")

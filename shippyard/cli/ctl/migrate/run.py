@@ -49,7 +49,8 @@ def run(asking: Asking, method: str, params: dict[str, object]) -> None:
     try:
         answer = asking.ask(method, params)
     except Refused as refused:
-        if not asking.as_json:
-            draw_verdicts(refused.detail.get("verdicts", []))
+        verdicts = refused.detail.get("verdicts")
+        if verdicts and not asking.as_json:
+            draw_verdicts(verdicts)
         raise
     asking.show(answer, draw_run)
