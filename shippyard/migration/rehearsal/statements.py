@@ -91,7 +91,9 @@ def top_statements(monitor: Target) -> tuple[Asked, ...]:
     with contextlib.suppress(QueryFailed, Unreachable), session(monitor, "rehearsal") as asking:
         if found := asking.query(_WHERE_SQL):
             schema = quoted_name(str(found[0]["schema"]))
-            question = _TOP_SQL.format(schema=schema, most=TEXT_MAX_CHARS, limit=MOST, blank=_BLANK)
+            question = _TOP_SQL.format(
+                schema=schema, most=TEXT_MAX_CHARS, limit=MOST, blank=_BLANK, ours=_OURS
+            )
             return tuple(Asked(**row) for row in asking.query(question))
     return ()
 
