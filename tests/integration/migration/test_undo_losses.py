@@ -31,7 +31,8 @@ RUN = Run(
 )
 REPORT = Report(
     "h1", "shop", "hash", "001", "002", "f", "s", "b1", "t", NOW, NOW, "passed", None,
-    (Passage("up", Recorded()), Passage("down", Recorded())), (), (), (), {}, 0, (), {},
+    (Passage("up", Recorded()), Passage("down", Recorded()), Passage("again", Recorded())),
+    (), (), (), {}, 0, (), {},
 )  # fmt: skip
 
 
