@@ -4,6 +4,7 @@ import signal
 import sys
 
 from proofs.gate import (
+    approvals,
     crash,
     drift,
     hazards,
@@ -24,6 +25,7 @@ ROWS: tuple[Row, ...] = (
     *crash.ROWS,
     *integrity.ROWS,
     *drift.ROWS,
+    *approvals.ROWS,
     *traffic.ROWS,
     *runners.ROWS,
 )
