@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[3]
 MANUALS = (
     *(f"docs/{name}.md" for name in ("runbooks", "configuration", "install")),
     *(f"docs/{name}.md" for name in ("restore", "drills", "wal", "offsite", "access", "gates")),
+    "docs/approvals.md",
     "CONTRIBUTING.md",
 )
 COMMAND = re.compile(r"`(shippyard (?:bootstrap|ctl|config|run|demo|doctor|restore|wal)\b[^`]*)`")
