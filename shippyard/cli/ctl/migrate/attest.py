@@ -18,8 +18,8 @@ def attest() -> None:
 
     \b
     Example:
-      shippyard ctl migrate attest export --out word.json     in staging
-      shippyard ctl migrate attest import word.json           in production
+      shippyard ctl migrate attest export --out word.json  # in staging
+      shippyard ctl migrate attest import word.json        # in production
     """
 
 
