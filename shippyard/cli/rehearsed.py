@@ -58,7 +58,7 @@ def draw_report(report: dict[str, Any]) -> None:
     if report["outcome"] == "passed":
         back = "schema and data come back" if report["comes_back"] else "the way back is not proven"
         click.echo(f"  {back}")
-    for name in ("schema_differences", "losses", "unproven", "slower", "differs"):
+    for name in ("schema_differences", "losses", "unproven", "slower", "changed", "differs"):
         for line in report[name]:
             click.echo(f"  {name.replace('_', ' ')}: {line}")
     if report["left_out"]:

@@ -1,10 +1,10 @@
 """Owns a report cut down to what one answer on the socket can hold: the worst of everything."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
-from shippyard.migration.rehearsal.report import Passage, Recorded, Report
+from shippyard.migration.rehearsal.report import Passage, Report
 
 LOCKS_MAX = 40
 STATEMENTS_MAX = 15
@@ -17,7 +17,7 @@ def brief(report: Report) -> dict[str, Any]:
     The whole of it stays in the daemon's memory, and in what `shippyard migration rehearse --json`
     prints.
     """
-    lines = ("schema_differences", "losses", "slower", "differs", "unproven")
+    lines = ("schema_differences", "losses", "slower", "differs", "unproven", "changed")
     cut = {name: getattr(report, name)[:LINES_MAX] for name in lines}
     shown = replace(report, passages=tuple(map(_shown, report.passages)), **cut)
     left_out = _count(report) - _count(shown)
@@ -48,9 +48,8 @@ def _longest(rows: Sequence[Any], by: str, most: int) -> tuple[Any, ...]:
 
 
 def _count(report: Report) -> int:
+    """Lines that were found; of locks and statements the longest stand for all."""
     lines = (report.schema_differences, report.losses, report.slower, report.differs)
-    return sum(map(len, lines)) + sum(_rows(passage.recorded) for passage in report.passages)
-
-
-def _rows(found: Recorded) -> int:
-    return sum(len(rows) for rows in asdict(found).values() if isinstance(rows, tuple | list))
+    each = (passage.recorded for passage in report.passages)
+    files = sum(len(found.rewrites) + len(found.scans) for found in each)
+    return sum(map(len, (*lines, report.unproven))) + files

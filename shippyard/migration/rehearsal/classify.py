@@ -1,7 +1,7 @@
 """Owns what kind of change a way was: what it added, took away, broke or lost. Pure."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from shippyard.migration.rehearsal.report import Kind
@@ -53,24 +53,21 @@ def classify(
     gone: Sequence[str],
     *,
     comes_back: bool,
+    breaks: bool = False,
 ) -> tuple[Kind, ...]:
-    """The kinds of one way, by its schema before and after, and the data that is gone."""
-    return tuple(_kinds(differences(before, after), before, gone, comes_back=comes_back))
+    """The kinds of one way, by its schema before and after, and the data that is gone.
 
-
-def _kinds(
-    found: Sequence[Difference], before: Mapping[str, str], gone: Sequence[str], *, comes_back: bool
-) -> Iterator[Kind]:
-    if any(each.before is None for each in found):
-        yield "expand"
-    if any(each.after is None or _narrows(each, before) for each in found):
-        yield "contract"
-    if gone:
-        yield "data_losing"
-    if any(_breaks(each, before) for each in found):
-        yield "breaking"
-    if not comes_back:
-        yield "irreversible"
+    `breaks` says that a statement of production was seen to run no more.
+    """
+    found = differences(before, after)
+    kinds: Mapping[Kind, bool] = {
+        "expand": any(each.before is None for each in found),
+        "contract": any(each.after is None or _narrows(each, before) for each in found),
+        "data_losing": bool(gone),
+        "breaking": breaks or any(_breaks(each, before) for each in found),
+        "irreversible": not comes_back,
+    }
+    return tuple(kind for kind, so in kinds.items() if so)
 
 
 def _breaks(each: Difference, before: Mapping[str, str]) -> bool:

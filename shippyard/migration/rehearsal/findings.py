@@ -28,6 +28,7 @@ class Findings:
     unproven: list[str] = field(default_factory=list)
     slower: list[str] = field(default_factory=list)
     differs: list[str] = field(default_factory=list)
+    changed: tuple[str, ...] = ()
     revision_elapsed_s: Mapping[str, float] = field(default_factory=dict)
 
     def end(self, outcome: Passed, error: str | None = None) -> None:
@@ -61,4 +62,5 @@ class Findings:
             differs=tuple(self.differs[:LINES_MAX]),
             phases=dict(phases),
             unproven=tuple(self.unproven[:LINES_MAX]),
+            changed=self.changed[:LINES_MAX],
         )

@@ -48,6 +48,7 @@ def _lines(report: Report, hazards: Sequence[Hazard]) -> Iterator[str]:
     yield from _list("Not as in production", report.differs)
     up = next((each for each in report.passages if each.way == "up"), None)
     if up is not None:
+        yield from _line("Values written over", map(_cell, report.changed))
         yield from _line("Written anew", map(_cell, up.recorded.rewrites))
         yield from _line("Read whole", map(_cell, up.recorded.scans))
         yield from _blocked(up.recorded.blocked)

@@ -84,7 +84,7 @@ class Report:
 
     `schema_differences` are those after the way back, `slower` the top statements that take at
     least twice as long, `differs` what was not as in production, `unproven` what could not be
-    compared in the time there was.
+    compared in the time there was, `changed` columns whose values the way up wrote over.
     """
 
     id: str
@@ -109,6 +109,7 @@ class Report:
     differs: tuple[str, ...]
     phases: Mapping[str, float]
     unproven: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
 
     @property
     def comes_back(self) -> bool:
@@ -137,7 +138,7 @@ class Report:
     @classmethod
     def from_document(cls, found: Mapping[str, Any]) -> "Report":
         """What `document` gave, read again."""
-        lists = ("schema_differences", "losses", "slower", "differs", "unproven")
+        lists = ("schema_differences", "losses", "slower", "differs", "unproven", "changed")
         times = ("started_at", "finished_at")
         return cls(
             **{

@@ -119,6 +119,11 @@ def slower(before: Mapping[Asked, Timed], after: Mapping[Asked, Timed]) -> tuple
     return tuple(f"{_shown(each)}: {said}" for each, was, now in both for said in _worse(was, now))
 
 
+def broken(before: Mapping[Asked, Timed], after: Mapping[Asked, Timed]) -> bool:
+    """Whether a statement that ran before runs no more."""
+    return any(after[e].error and not before[e].error for e in before if e in after)
+
+
 def _worse(was: Timed, now: Timed) -> Iterator[str]:
     if was.error is not None:
         return

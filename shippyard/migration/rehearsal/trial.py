@@ -10,14 +10,14 @@ from shippyard.migration.known import Known
 from shippyard.migration.plan import PlanRefused, read_revisions, select_revisions
 from shippyard.migration.planner import look, steps_of
 from shippyard.migration.rehearsal.classify import classify
-from shippyard.migration.rehearsal.compare import gone, losses, unproven
+from shippyard.migration.rehearsal.compare import columns_changed, gone, losses, unproven
 from shippyard.migration.rehearsal.copies import Restored
 from shippyard.migration.rehearsal.course import Course, Stopped
 from shippyard.migration.rehearsal.data import DataTaken, take_data
 from shippyard.migration.rehearsal.findings import Findings
 from shippyard.migration.rehearsal.passing import Ground, Passing, Went
 from shippyard.migration.rehearsal.report import Kind, Passage, Recorded, Way
-from shippyard.migration.rehearsal.statements import Asked, slower, time_statements
+from shippyard.migration.rehearsal.statements import Asked, broken, slower, time_statements
 from shippyard.migration.spec import Step
 from shippyard.migration.supervise import Event, Supervisor
 from shippyard.postgres.schema_objects import differences, read_objects
@@ -91,7 +91,8 @@ class Trial:
             after = self._standing()
             later = time_statements(self._restored.as_user, self._top, seconds=STATEMENTS_MAX_S)
         self._findings.slower.extend(slower(timed, later))
-        self._note("up", went, before, after, comes_back=True)
+        self._findings.changed = columns_changed(before.data, after.data)
+        self._note("up", went, before, after, comes_back=True, breaks=broken(timed, later))
         self._findings.end("passed")
         self._and_back(passing, before, after)
 
@@ -198,15 +199,25 @@ class Trial:
         self._passage("again", went.recorded, (), None)
         new = [f"after going up again: {each}" for each in differences(after.objects, now.objects)]
         self._findings.schema_differences.extend(new)
+        self._findings.unproven.extend(
+            each for each in unproven(before.data, now.data) if each not in self._findings.unproven
+        )
         known = set(losses(before.data, after.data))
         lost = [each for each in losses(before.data, now.data) if each not in known]
         self._findings.losses.extend(f"after going up again: {each}" for each in lost)
 
     def _note(
-        self, way: Way, went: Went, before: Standing, after: Standing, *, comes_back: bool
+        self,
+        way: Way,
+        went: Went,
+        before: Standing,
+        after: Standing,
+        *,
+        comes_back: bool,
+        breaks: bool = False,
     ) -> None:
         lost = gone(before.data, after.data)
-        kinds = classify(before.objects, after.objects, lost, comes_back=comes_back)
+        kinds = classify(before.objects, after.objects, lost, comes_back=comes_back, breaks=breaks)
         self._findings.passages.append(Passage(way, went.recorded, kinds))
 
     def _passage(

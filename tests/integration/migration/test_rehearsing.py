@@ -1,4 +1,4 @@
-"""Plans rehearsed on real backups of a real production: what passes, what is found, what is left."""
+"""Plans rehearsed on real backups of a production: what passes, what is found, what is left."""
 
 import shutil
 import tempfile
@@ -84,6 +84,13 @@ def test_values_that_do_not_come_back_are_told(ground: Stage) -> None:
     assert not report.comes_back
     assert any("goods.shelf" in line for line in report.losses), report.losses
     assert any("full_shelves" in line for line in report.schema_differences)
+
+
+def test_values_written_over_are_named(ground: Stage) -> None:
+    change = Change(execute("UPDATE goods SET name = upper(name)"))
+    report = ground.rehearse({"001": change})
+    assert report.changed == ("public.goods.name",)
+    assert any("goods.name: its values are not as before" in each for each in report.losses)
 
 
 def test_what_fails_on_real_data_fails(ground: Stage) -> None:
