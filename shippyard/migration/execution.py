@@ -254,8 +254,12 @@ class Execution:
             self._parts.batch_seen(self._plan.database, event)
         else:
             self._parts.journal.step(self.run_id, event)
-        if event.get("event") == "lock_retry":
-            self._parts.metrics.migration_lock_retries.labels(self._plan.database).inc()
+        metrics = self._parts.metrics
+        match event.get("event"):
+            case "lock_retry":
+                metrics.migration_lock_retries.labels(self._plan.database).inc()
+            case "watchdog":
+                metrics.migration_watchdog.labels(self._plan.database).inc()
         if "revision" in event and "attempt" in event and event.get("event") not in WRITES:
             more = {"revision": event["revision"], "attempt": event["attempt"]}
             self._tell("run", message_of(event, self._order.way), **more)

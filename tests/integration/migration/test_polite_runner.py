@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from shippyard.host.process import Processes
+from shippyard.migration.execution import Listener
 from shippyard.migration.planner import Planner
 from shippyard.migration.spec import Expected, Guard, RunSpec, Step
 from shippyard.migration.supervise import Ending, Event, Supervisor
@@ -316,3 +317,29 @@ def test_the_lock_is_asked_for_as_long_as_the_application_takes(
         assert run.ending().outcome == "applied"
     asked_ms = int(bench.scalar("SELECT s FROM seen").removesuffix("ms"))
     assert 50 <= asked_ms <= 100
+
+
+def test_a_cancelled_attempt_is_counted_and_the_next_one_gets_through(bench: Any) -> None:
+    bench.begin_with_parcels("INSERT INTO parcels VALUES (1, 1)")
+    bench.tree.add(f"{LOCKED}; op.execute('SELECT pg_sleep(1.5)')")
+    waiting: list[Any] = []
+
+    def look_until_it_waits() -> None:
+        took_s = 0.0
+        while took_s < 0.2:
+            begun = time.monotonic()
+            bench.scalar("SELECT 1 FROM parcels")
+            took_s = time.monotonic() - begun
+
+    def on_progress(fields: Any) -> None:
+        if fields.get("attempt") == 1 and not waiting:
+            waiting.append(bench.in_background(look_until_it_waits))
+
+    run = bench.migrations.run("shippyar", order=bench.ana, listener=Listener(on_progress))
+    assert run.state == "done"
+    waiting[0].result()
+    counted = bench.metrics.registry.get_sample_value(
+        "shippyard_migration_watchdog_cancels_total", {"database": "shippyar"}
+    )
+    assert counted == len([s for s in run.detail["steps"] if s["event"] == "watchdog"])
+    assert counted >= 1
