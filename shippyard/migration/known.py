@@ -22,6 +22,9 @@ from shippyard.postgres.session import one_line
 Advise = Callable[[tuple[Hazard, ...], Plan], tuple[Hazard, ...]]
 """Adds another program's advice to the hazards of a plan."""
 
+CONTENTS_KEPT = 16
+_seen_before: dict[str, tuple[Hazard, ...]] = {}
+
 TOOLS = ("shippyard", "alembic", "sqlalchemy", "psycopg")
 
 log = structlog.get_logger(__name__)
@@ -52,7 +55,7 @@ def what_is_known(prepared: Prepared, rehearsals: Rehearsals, advise: Advise) ->
     plan, seen = prepared.plan, prepared.seen
     return Known(
         prepared,
-        advise(find_hazards(plan, prepared.tree.files), plan),
+        advise(_hazards(prepared), plan),
         report,
         known,
         plan_hash(
@@ -65,6 +68,18 @@ def what_is_known(prepared: Prepared, rehearsals: Rehearsals, advise: Advise) ->
             rehearsal_hash=report.report_hash if report else None,
         ),
     )
+
+
+def _hazards(prepared: Prepared) -> tuple[Hazard, ...]:
+    """Reading a long plan takes most of a second, and the same content gives the same again."""
+    content = prepared.plan.content_hash
+    found = _seen_before.get(content)
+    if found is None:
+        found = find_hazards(prepared.plan, prepared.tree.files)
+        for oldest in list(_seen_before)[: -CONTENTS_KEPT + 1]:
+            _seen_before.pop(oldest, None)
+        _seen_before[content] = found
+    return found
 
 
 def tools_of(server_version: int) -> Mapping[str, str]:
