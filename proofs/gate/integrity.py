@@ -214,7 +214,9 @@ def _tried(context: Context, made: Yard, number: int, trial: Trial) -> Integrity
     with ExitStack() as stack:
         if trial.busy:
             stack.enter_context(beside(_writes, target))
-        prepared = made.planner.prepare(name, target, policy(ini), "002")
+        # What others wait for is another row's: here each run must get to its end.
+        patient = policy(ini, watchdog_ms=10_000)
+        prepared = made.planner.prepare(name, target, patient, "002")
         before = take(target, prepared.plan, timeout_s=LOOK_S)
         ending = made.supervisor.run(prepared.run_spec(f"r-{name}"), 60.0, events.append)
         after = take(target, prepared.plan, timeout_s=LOOK_S, before=before)
