@@ -357,6 +357,7 @@ class Migrations:
             heard.progress({"phase": "undo", "message": f"it was not taken back: {error}"})
             log.error("migration.not_taken_back", run=run.id, error=str(error))
 
+
 def _heard_by(active: Active, listener: Listener) -> Listener:
     """The listener, and whoever asks how the run stands."""
 

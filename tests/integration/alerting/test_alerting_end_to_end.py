@@ -402,7 +402,7 @@ def test_a_dead_trigger_has_no_resolve_and_the_dead_route_is_an_incident(
         ("resolve", "delivery_dead"),
     ]
     assert ("resolve", "dead") in house.rows()
-    assert house.value("outbox_dead_messages", route="oncall") == 2
+    eventually(lambda: house.value("outbox_dead_messages", route="oncall") == 2)
 
 
 def _rules(receiver: Receiver) -> set[str]:
