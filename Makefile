@@ -14,7 +14,7 @@ PREFIX ?= /opt/shippyard
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit integration acceptance tools requirements install proof-loop proof-backups proof-schema proof-migrations proof-tools matrix clean
+.PHONY: help demo test lint unit integration acceptance tools requirements install proof-loop proof-backups proof-schema proof-migrations proof-health proof-tools matrix clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -48,6 +48,9 @@ proof-schema: $(VENV)/.dev matrix ## prove the claims of the Shippyar database (
 
 proof-migrations: $(VENV)/.dev matrix proof-tools ## prove the claims of migrations behind a gate (ROWS=a,b QUICK=1 WRITE=1)
 	@$(BIN)/python -m proofs.migrations
+
+proof-health: $(VENV)/.dev matrix proof-tools ## prove the claims of knowing the database (ROWS=a,b QUICK=1 WRITE=1)
+	@$(BIN)/python -m proofs.health
 
 # What stands beside us in proofs: another engine, a real S3. Needs root and Debian's package manager;
 # without them a row that lacks its program says which.

@@ -1,0 +1,1 @@
+"""The claims about knowing the database: each file owns a few rows."""
