@@ -60,8 +60,6 @@ class Cost:
 def measure(
     folder: Path, size: Crowd, minutes: float, say: Say, *, rivals: bool = True
 ) -> list[Cost]:
-    folder: Path, size: Crowd, minutes: float, say: Say, *, rivals: bool = True
-) -> list[Cost]:
     """The daemon's cost first, then that of the exporter as it comes, then with its queries.yaml.
 
     Raises:
