@@ -8,8 +8,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-import postgast
-
 from shippyard.migration.hazards.reading.nodes import (
     called,
     column_of,
@@ -21,6 +19,7 @@ from shippyard.migration.hazards.reading.nodes import (
     type_of,
     walk,
 )
+from shippyard.migration.hazards.reading.parser import parser
 from shippyard.migration.hazards.reading.sql import Node, Statement, read_sql
 from shippyard.migration.plan import Plan, Rendered
 from shippyard.migration.spec import Way
@@ -183,7 +182,7 @@ def _upserted(node: Node) -> Iterator[Setting]:
 
 def _values(text: str) -> list[str | None]:
     """The expression of each column that an UPDATE sets, as SQL over the row alone."""
-    update = postgast.parse(text).stmts[0].stmt.update_stmt
+    update = parser().parse(text).stmts[0].stmt.update_stmt
     alias = update.relation.alias.aliasname
     return [_expression(each.res_target.val, alias) for each in update.target_list]
 
@@ -191,9 +190,9 @@ def _values(text: str) -> list[str | None]:
 def _expression(node: Any, alias: str) -> str | None:
     if node.WhichOneof("node") in {"set_to_default", "multi_assign_ref"}:
         return None
-    wrap = postgast.parse("SELECT 1")
+    wrap = parser().parse("SELECT 1")
     wrap.stmts[0].stmt.select_stmt.target_list[0].res_target.val.CopyFrom(node)
-    written: str = postgast.deparse(wrap).removeprefix("SELECT ")
+    written: str = parser().deparse(wrap).removeprefix("SELECT ")
     return None if alias or "SELECT" in written.upper() else written
 
 

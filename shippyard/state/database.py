@@ -10,15 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config as AlembicConfig
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, inspect
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
+
+from shippyard.state.tables import metadata
 
 BUSY_TIMEOUT_MS = 5_000
 FILE_NAME = "state.sqlite3"
 LOCK_NAME = "daemon.lock"
+MIGRATIONS = Path(__file__).with_name("migrations")
+VERSION_TABLE = "alembic_version"
 
 
 class StateUnusable(Exception):
@@ -119,9 +121,41 @@ def _begin(connection: Connection) -> None:
 
 
 def _upgrade(engine: Engine) -> None:
-    config = AlembicConfig()
-    config.set_main_option("script_location", str(Path(__file__).with_name("migrations")))
-    config.set_main_option("path_separator", "os")
+    """A new file gets the tables as they are now; an older one goes through the revisions."""
     with engine.connect() as connection, connection.begin():
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        version = _version(connection)
+        if version is None:
+            metadata.create_all(connection)
+            _stamp(connection)
+        elif version != _newest():
+            _run_revisions(connection)
+
+
+def _version(connection: Connection) -> str | None:
+    """The revision that the file is at; None when there is nothing in it."""
+    if not inspect(connection).get_table_names():
+        return None
+    return str(connection.exec_driver_sql(f"SELECT version_num FROM {VERSION_TABLE}").scalar_one())
+
+
+def _newest() -> str:
+    """Revisions are numbered by the names of their files."""
+    return max(path.name.partition("_")[0] for path in MIGRATIONS.glob("versions/[0-9]*.py"))
+
+
+def _stamp(connection: Connection) -> None:
+    create = f"CREATE TABLE {VERSION_TABLE} (version_num VARCHAR(32) NOT NULL PRIMARY KEY)"
+    connection.exec_driver_sql(create)
+    connection.exec_driver_sql(f"INSERT INTO {VERSION_TABLE} VALUES (?)", (_newest(),))
+
+
+def _run_revisions(connection: Connection) -> None:
+    # Only here: it is a tenth of a daemon's memory, which one that is up to date can spare.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.set_main_option("path_separator", "os")
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

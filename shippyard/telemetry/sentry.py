@@ -6,9 +6,6 @@ alone lets a secret through.
 
 from typing import Any
 
-import sentry_sdk
-from sentry_sdk.integrations.stdlib import StdlibIntegration
-
 from shippyard import __version__
 from shippyard.config.models import Sentry
 from shippyard.host.secrets import read_secret
@@ -23,6 +20,10 @@ def configure_sentry(config: Sentry, environment: str) -> bool:
     """
     if not config.dsn_credential:
         return False
+    # Only here: it is memory that a daemon without a DSN can spare.
+    import sentry_sdk  # noqa: PLC0415
+    from sentry_sdk.integrations.stdlib import StdlibIntegration  # noqa: PLC0415
+
     sentry_sdk.init(
         dsn=read_secret(config.dsn_credential),
         environment=environment,

@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-import postgast
-
 from shippyard.migration.hazards.reading.nodes import called, items, joined, words
+from shippyard.migration.hazards.reading.parser import parser
 from shippyard.migration.hazards.reading.sql import Node, Statement, read_sql
 from shippyard.migration.hazards.reading.values import UNKNOWN_WORD
 from shippyard.migration.hazards.schema import Schema
@@ -81,8 +80,8 @@ def _body(node: Node, where: str) -> str:
 
 def _plpgsql(text: str, by: str) -> Iterator[Statement]:
     try:
-        parsed = postgast.parse_plpgsql(text)
-    except (postgast.PgQueryError, ValueError):
+        parsed = parser().parse_plpgsql(text)
+    except (parser().PgQueryError, ValueError):
         yield Statement("do_stmt", {}, text, None, by=f"{by} unknown")
         return
     yield from _statements(parsed, by)

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-import postgast
-from google.protobuf.json_format import MessageToDict
+from shippyard.migration.hazards.reading.parser import as_document, parser
 
 Node = Mapping[str, Any]
 
@@ -81,21 +80,21 @@ def _pieces(sql: str) -> Iterator[tuple[str, Node, str, int, str]]:
 
 def _parsed(data: bytes) -> Iterator[tuple[int, int, tuple[str, Node]]]:
     try:
-        statements = postgast.parse(data.decode()).stmts
-    except postgast.PgQueryError:
+        statements = parser().parse(data.decode()).stmts
+    except parser().PgQueryError:
         yield from _one_by_one(data)
         return
     for each in statements:
         end = each.stmt_location + each.stmt_len if each.stmt_len else len(data)
-        yield each.stmt_location, end, _named(MessageToDict(each.stmt, **AS_IT_IS))
+        yield each.stmt_location, end, _named(as_document(each.stmt))
 
 
 def _one_by_one(data: bytes) -> Iterator[tuple[int, int, tuple[str, Node]]]:
     """One statement that can't be read must not hide the others."""
     at = 0
     try:
-        texts = postgast.split(data.decode(), method="scanner")
-    except postgast.PgQueryError:
+        texts = parser().split(data.decode(), method="scanner")
+    except parser().PgQueryError:
         texts = [data.decode()]
     for text in texts:
         start = data.index(text.encode(), at)
@@ -105,13 +104,10 @@ def _one_by_one(data: bytes) -> Iterator[tuple[int, int, tuple[str, Node]]]:
 
 def _read_one(text: str) -> tuple[str, Node]:
     try:
-        parsed = postgast.parse(text).stmts
-    except postgast.PgQueryError as error:
+        parsed = parser().parse(text).stmts
+    except parser().PgQueryError as error:
         return UNREADABLE, {"error": str(error)}
-    return _named(MessageToDict(parsed[0].stmt, **AS_IT_IS)) if parsed else ("empty", {})
-
-
-AS_IT_IS: Mapping[str, Any] = {"preserving_proto_field_name": True}
+    return _named(as_document(parsed[0].stmt)) if parsed else ("empty", {})
 
 
 def _named(node: Node) -> tuple[str, Node]:
