@@ -254,7 +254,7 @@ def test_a_build_that_stops_others_is_cancelled_and_built_anew(
         with bench.connect() as other, other.transaction():
             other.execute("SET LOCAL lock_timeout = '20s'")
             other.execute("LOCK TABLE parcels IN SHARE UPDATE EXCLUSIVE MODE")
-        assert run.said("watchdog")
+        eventually(lambda: run.said("watchdog"))
     assert run.ending().outcome == "applied"
     assert len(run.said("swept")) == 1
     question = "SELECT indisvalid FROM pg_index WHERE indexrelid = 'by_weight'::regclass"
