@@ -310,8 +310,8 @@ class Access(Model):
     """Roles that `shippyard bootstrap` makes beside the daemon's own logins, and what they may see.
 
     `owner` and `admin` never log in: the first owns everything in `schemas`, the second is the
-    group of the back office. The monitor reads tables of `monitor_schemas` only. `restores` lets
-    the migrator make databases. `others` are roles whose rights are somebody else's business.
+    group of the back office. The monitor reads sequences, and tables of `monitor_schemas` only.
+    `restores` lets the migrator make databases. `others` are roles whose rights are somebody else's business.
     """
 
     owner: str = "shippyar_owner"

@@ -208,8 +208,11 @@ def _rights(access: Access, database: Database) -> Iterator[Rights]:
     for role in (access.app.user, access.admin):
         yield Rights(role, access.schemas, WRITES, ("USAGE",), ("EXECUTE",))
     yield Rights(access.analytics.user, access.schemas, ("SELECT",))
+    # How far sequences have come says nothing of anybody; rows are read where config says so.
+    yield Rights(database.monitor.user, access.schemas, sequences=("SELECT",))
     if access.monitor_schemas:
-        yield Rights(database.monitor.user, access.monitor_schemas, ("SELECT",))
+        monitored = access.monitor_schemas
+        yield Rights(database.monitor.user, monitored, ("SELECT",), ("SELECT",))
 
 
 def _refuse_long(name: str) -> None:

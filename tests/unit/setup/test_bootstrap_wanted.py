@@ -8,7 +8,7 @@ import pytest
 from shippyard.config.migration import Migration
 from shippyard.config.models import Config
 from shippyard.setup.bootstrap.model import BootstrapRefused
-from shippyard.setup.bootstrap.wanted import WantedCluster, WantedRole, wanted_clusters
+from shippyard.setup.bootstrap.wanted import Rights, WantedCluster, WantedRole, wanted_clusters
 
 
 def a_config(*databases: dict[str, Any], **more: Any) -> Config:
@@ -100,11 +100,13 @@ def test_each_cluster_has_its_own_databases() -> None:
     ]
 
 
-def test_the_monitor_reads_chosen_schemas_only() -> None:
-    assert all(each.role != "watcher" for each in only(a_config()).databases[0].rights)
-    chosen = only(a_config(access={"monitor_schemas": ["stats"]})).databases[0].rights
-    (rights,) = [each for each in chosen if each.role == "watcher"]
-    assert (rights.schemas, rights.tables) == (("stats",), ("SELECT",))
+def test_the_monitor_reads_sequences_and_the_tables_of_chosen_schemas_only() -> None:
+    everywhere = Rights("watcher", ("public",), sequences=("SELECT",))
+    rights = only(a_config()).databases[0].rights
+    assert [each for each in rights if each.role == "watcher"] == [everywhere]
+    rights = only(a_config(access={"monitor_schemas": ["stats"]})).databases[0].rights
+    chosen = Rights("watcher", ("stats",), ("SELECT",), ("SELECT",))
+    assert [each for each in rights if each.role == "watcher"] == [everywhere, chosen]
 
 
 @pytest.mark.parametrize("user", ["shippyar_owner", "shippyar_app", "analytics_ro"])
