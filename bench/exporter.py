@@ -1,6 +1,7 @@
 """Owns what watching a crowded server costs, the daemon beside prometheus-postgres-exporter.
 
-On one server, in the same minutes, scraped in turn. `python -m bench.exporter [--minutes 3]`.
+On one server: the daemon alone for some minutes, then all of them, scraped in turn.
+`python -m bench.exporter [--alone 3] [--beside 3]`.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ import psycopg
 
 from bench.crowd import DATABASE, Crowd, connect, crowd, watcher
 from bench.watched import Watcher, watching
+from shippyard.config.models import Health
+from shippyard.health.loader import load_checks
 from shippyard.host.process import Processes
 from shippyard.postgres.embedded import EmbeddedCluster
 from shippyard.postgres.target import Target
@@ -58,38 +61,43 @@ class Cost:
 
 
 def measure(
-    folder: Path, size: Crowd, minutes: float, say: Say, *, rivals: bool = True
-) -> list[Cost]:
-    """The daemon's cost first, then that of the exporter as it comes, then with its queries.yaml.
+    folder: Path, size: Crowd, say: Say, *, alone_s: float, beside_s: float
+) -> tuple[Cost, list[Cost]]:
+    """The daemon's cost alone; then its own, the exporter's, and that with its queries.yaml.
 
     Raises:
-        FileNotFoundError: the exporter is not installed, and was asked for.
+        FileNotFoundError: the exporter is not installed.
     """
-    if rivals and not (shutil.which(EXPORTER) and QUERIES.exists()):
+    if not (shutil.which(EXPORTER) and QUERIES.exists()):
         raise FileNotFoundError(f"{EXPORTER} is not installed; apt-get install {EXPORTER}")
     processes = Processes()
     with ExitStack() as undo:
         undo.callback(processes.end_all)
         cluster = undo.enter_context(crowd(folder / "postgres", processes, size))
         say(f"{size.tables} tables, {size.indexes} indexes, {size.sessions} sessions stand")
-        watchers = [undo.enter_context(daemon(cluster, folder, "shippyard"))]
-        if rivals:
-            watchers.append(undo.enter_context(_exporter(cluster, folder, "exporter")))
-            watchers.append(
-                undo.enter_context(_exporter(cluster, folder, "exporter_more", QUERIES))
-            )
         server = undo.enter_context(connect(cluster.target()))
-        return _watched(watchers, server, minutes * 60, say)
+        watchers = [undo.enter_context(daemon(cluster, folder, "shippyard"))]
+        (alone,) = _watched(watchers, server, alone_s, say)
+        watchers.append(undo.enter_context(_exporter(cluster, folder, "exporter")))
+        watchers.append(undo.enter_context(_exporter(cluster, folder, "exporter_more", QUERIES)))
+        return alone, _watched(watchers, server, beside_s, say)
 
 
 @contextmanager
-def daemon(cluster: EmbeddedCluster, folder: Path, role: str) -> Iterator[Watcher]:
-    """Shippyard on the crowd, every fast check asked each 5 s, with nothing scheduled."""
+def daemon(
+    cluster: EmbeddedCluster, folder: Path, role: str, off: Iterable[str] = ()
+) -> Iterator[Watcher]:
+    """Shippyard on the crowd, every fast check asked each 5 s, with nothing scheduled.
+
+    `off` are checks that it leaves out.
+    """
     target, port = watcher(cluster, role), _free_port()
-    config = folder / "shippyard.toml"
-    config.write_text(_config(folder, target, port))
+    own = folder / role
+    own.mkdir()
+    config = own / "shippyard.toml"
+    config.write_text(_config(own, target, port) + _cadences(set(off)))
     argv = [sys.executable, "-m", "shippyard", "run", "--config", str(config)]
-    with watching(Watcher("shippyard", role, port), argv, folder) as one:
+    with watching(Watcher(role, role, port), argv, folder) as one:
         yield one
 
 
@@ -107,11 +115,15 @@ dbname = "{DATABASE}"
 host = {json.dumps(str(target.host))}
 monitor = {{ user = {login} }}
 backup = {{ user = {login} }}
-[health.checks.blocking_edges]
-every_s = {POLLED_EVERY_S}
-[health.checks.server]
-every_s = {POLLED_EVERY_S}
 """
+
+
+def _cadences(off: Collection[str]) -> str:
+    """Every check that is asked more often than each 5 s is asked each 5 s, or not at all."""
+    oftener = {each.name for each in load_checks(Health()) if each.every_s < POLLED_EVERY_S}
+    said = {name: f"every_s = {POLLED_EVERY_S}" for name in oftener}
+    said |= dict.fromkeys(off, "enabled = false")
+    return "".join(f"[health.checks.{name}]\n{what}\n" for name, what in sorted(said.items()))
 
 
 @contextmanager
@@ -170,7 +182,8 @@ def _free_port() -> int:
 def main() -> None:
     """Print what each costs, and the ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=3.0)
+    parser.add_argument("--alone", type=float, default=3.0, help="minutes")
+    parser.add_argument("--beside", type=float, default=3.0, help="minutes")
     parser.add_argument("--tables", type=int, default=2000)
     parser.add_argument("--indexes", type=int, default=5000)
     parser.add_argument("--sessions", type=int, default=500)
@@ -178,8 +191,9 @@ def main() -> None:
     size = Crowd(asked.tables, asked.indexes, asked.sessions)
     with tempfile.TemporaryDirectory(prefix="shippyard-bench-") as folder:
         Path(folder).chmod(0o755)
-        ours, *others = measure(Path(folder), size, asked.minutes, print)
-    print(ours)
+        times = {"alone_s": asked.alone * 60, "beside_s": asked.beside * 60}
+        alone, (ours, *others) = measure(Path(folder), size, print, **times)
+    print(f"alone: {alone}\nbeside: {ours}")
     for other in others:
         print(f"{other}; {other.median_ms / ours.median_ms:.0f} times the scrape")
 

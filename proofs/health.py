@@ -3,9 +3,10 @@
 import signal
 import sys
 
+from proofs.know import crowd
 from proofs.table import Row, main
 
-ROWS: tuple[Row, ...] = ()
+ROWS: tuple[Row, ...] = (*crowd.ROWS,)
 
 if __name__ == "__main__":
     # A stop asked for from outside takes down what was put up, as Ctrl-C does.
