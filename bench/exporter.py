@@ -121,7 +121,7 @@ backup = {{ user = {login} }}
 def _cadences(off: Collection[str]) -> str:
     """Every check that is asked more often than each 5 s is asked each 5 s, or not at all."""
     oftener = {each.name for each in load_checks(Health()) if each.every_s < POLLED_EVERY_S}
-    said = {name: f"every_s = {POLLED_EVERY_S}" for name in oftener}
+    said = dict.fromkeys(oftener, f"every_s = {POLLED_EVERY_S}")
     said |= dict.fromkeys(off, "enabled = false")
     return "".join(f"[health.checks.{name}]\n{what}\n" for name, what in sorted(said.items()))
 
