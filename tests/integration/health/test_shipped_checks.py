@@ -38,6 +38,7 @@ ABSENT_HERE = {
     "shippyard_health_unused_index_bytes",
     "shippyard_health_xmin_age_transactions",
     "shippyard_health_archiver_since_success_seconds",
+    "shippyard_health_database_since_checksum_failure_seconds",
     "shippyard_health_archiver_since_failure_seconds",
     "shippyard_health_standby_unreplayed_bytes",
     "shippyard_health_standby_replay_paused",

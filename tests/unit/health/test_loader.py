@@ -54,12 +54,16 @@ def test_the_shipped_rules() -> None:
     assert rules == {
         "archiver_failing": ("page", 60, 5),
         "blocked": ("page", 0, 1),
+        "checksum_failure": ("page", 0, 5),
         "connections_near_limit": ("ticket", 30, 5),
         "idle_in_transaction": ("ticket", 0, 5),
         "invalid_index": ("ticket", 120, 30),
         "long_running": ("page", 0, 5),
         "prepared_forgotten": ("ticket", 0, 5),
+        "replica_lagging": ("ticket", 300, 5),
         "slot_retains_wal": ("ticket", 60, 5),
+        "standby_lagging": ("ticket", 300, 5),
+        "transaction_open_for_hours": ("ticket", 0, 5),
         "vacuum_held_back": ("ticket", 300, 10),
         "wraparound_near": ("page", 300, 60),
     }
