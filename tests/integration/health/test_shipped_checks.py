@@ -30,6 +30,13 @@ LABELS = {"database": "shop", "cluster": "main"}
 
 # NULL on a primary that has archived nothing and receives nothing, or of what there is none here.
 ABSENT_HERE = {
+    "shippyard_health_locks",
+    "shippyard_health_progress_age_seconds",
+    "shippyard_health_progress_done_ratio",
+    "shippyard_health_progress_operations",
+    "shippyard_health_sequence_used_ratio",
+    "shippyard_health_table_bloat_bytes",
+    "shippyard_health_table_bloat_ratio",
     "shippyard_health_slot_active",
     "shippyard_health_slot_lost",
     "shippyard_health_slot_retained_wal_bytes",
