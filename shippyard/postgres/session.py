@@ -16,12 +16,15 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from shippyard.host.secrets import mask
+from shippyard.postgres.severing import Severing
 from shippyard.postgres.target import Target
 
 Row = dict[str, Any]
 
 SEVER_AFTER_S = 1.0
 LOCK_TIMEOUT_MS = 250
+
+_severing = Severing()
 
 
 class Unreachable(Exception):
@@ -113,13 +116,8 @@ class Session:
             severed.set()
             self.sever()
 
-        timer = threading.Timer(limit_s, cut)
-        timer.daemon = True
-        timer.start()
-        try:
+        with _severing.after(limit_s, cut):
             yield
-        finally:
-            timer.cancel()
 
 
 @contextlib.contextmanager
