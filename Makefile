@@ -52,11 +52,12 @@ proof-migrations: $(VENV)/.dev matrix proof-tools ## prove the claims of migrati
 proof-health: $(VENV)/.dev matrix proof-tools ## prove the claims of knowing the database (ROWS=a,b QUICK=1 WRITE=1)
 	@$(BIN)/python -m proofs.health
 
-# What stands beside us in proofs: another engine, a real S3. Needs root and Debian's package manager;
+# What stands beside us in proofs: another engine, a real S3, another exporter. Needs root and Debian's package manager;
 # without them a row that lacks its program says which.
 proof-tools:
 	@for need in pgbackrest:pgbackrest barman:barman ceph-mon:ceph-mon ceph-osd:ceph-osd \
-	    radosgw:radosgw ceph:ceph-common uuidgen:uuid-runtime zstd:zstd mmdebstrap:mmdebstrap; do \
+	    radosgw:radosgw ceph:ceph-common uuidgen:uuid-runtime zstd:zstd mmdebstrap:mmdebstrap \
+	    promtool:prometheus prometheus-postgres-exporter:prometheus-postgres-exporter; do \
 	  command -v $${need%%:*} >/dev/null || missing="$$missing $${need##*:}"; done; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive \
