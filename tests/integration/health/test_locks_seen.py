@@ -81,7 +81,7 @@ def test_a_root_is_seen_with_those_who_wait_through_others(
 
 
 def test_a_row_that_is_waited_for_is_no_ddl(held: Target, eventually: Eventually) -> None:
-    with waiting(held, "UPDATE stock SET n = 2"), waiting(held, "UPDATE stock SET n = 3"):
+    with waiting(held, "DELETE FROM stock"), waiting(held, "SELECT * FROM stock FOR UPDATE"):
         eventually(lambda: ask(held, "blocking_roots")[0]["most_victims"] == 2)
         (queue,) = ask(held, "ddl_queue")
     assert set(queue.values()) == {0}
