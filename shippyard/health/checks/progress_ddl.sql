@@ -1,6 +1,6 @@
 -- What takes long and says how far it is. Several of a kind in one database are one: how many, the oldest,
 -- and the one that has the most left to do.
-WITH work AS (
+WITH work AS MATERIALIZED (
   SELECT 'create_index' AS op, pid, datname, blocks_done AS done, blocks_total AS total
   FROM pg_stat_progress_create_index
   UNION ALL
@@ -16,7 +16,7 @@ SELECT w.op, coalesce(w.datname, '') AS datname, count(*) AS n, min(w.done::floa
        max(extract(epoch FROM clock_timestamp()
          - CASE WHEN w.op = 'basebackup' THEN a.backend_start ELSE a.xact_start END))::float8 AS age_s
 FROM work w
-LEFT JOIN pg_stat_activity a USING (pid)
+LEFT JOIN LATERAL pg_stat_get_activity(w.pid) a ON true
 GROUP BY 1, 2
 ORDER BY 1, 2
 LIMIT 50
