@@ -18,4 +18,4 @@ SELECT coalesce(b.datname, '(other)') AS datname, coalesce(b.usename, '(other)')
 FROM sessions s
 LEFT JOIN busiest b USING (datname, usename)
 GROUP BY 1, 2, 3
-ORDER BY 1, 2, 3
+ORDER BY n DESC, 1, 2, 3

@@ -1,5 +1,5 @@
 -- Counters, never ratios: a ratio over a lifetime doesn't move. The row without a name is what the
--- databases share.
+-- databases share. The busiest come first: they are shown when there are too many.
 SELECT coalesce(datname, '(shared)') AS datname, numbackends, xact_commit, xact_rollback, blks_read, blks_hit,
        tup_returned, tup_fetched, tup_inserted, tup_updated, tup_deleted, conflicts, temp_files, temp_bytes, deadlocks,
        checksum_failures,
@@ -9,5 +9,5 @@ SELECT coalesce(datname, '(shared)') AS datname, numbackends, xact_commit, xact_
        (idle_in_transaction_time / 1e3)::float8 AS idle_in_xact_s,
        sessions, sessions_abandoned, sessions_fatal, sessions_killed
 FROM pg_stat_database
-ORDER BY datname
+ORDER BY xact_commit + xact_rollback DESC, datname
 LIMIT 200
