@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import Any
 
 from shippyard.health.model import ROWS, AlertSpec, Check, Finding, MetricSpec, Row
-from shippyard.health.shapes import SHAPES, Shaped
-from shippyard.telemetry.exposition import Family, Sample
+from shippyard.health.shapes import SHAPES, Shape, Shaped
+from shippyard.telemetry.samples import Family, Sample
 
 ROWS_MAX = 2000
 
@@ -28,8 +28,16 @@ class Answer:
     finding: Finding | None
 
 
-def evaluate(check: Check, rows: Sequence[Row], labels: Mapping[str, str]) -> Answer:
+def evaluate(
+    check: Check,
+    rows: Sequence[Row],
+    labels: Mapping[str, str],
+    shape: Shape | None = None,
+    now_s: float = 0.0,
+) -> Answer:
     """Samples and finding of one answer; `labels` go on every sample.
+
+    `shape` is the one that saw the answers before; without it there were none.
 
     Raises:
         AnswerUnusable: too many rows, a missing or non-numeric column, two samples with one name.
@@ -37,7 +45,7 @@ def evaluate(check: Check, rows: Sequence[Row], labels: Mapping[str, str]) -> An
     if len(rows) > ROWS_MAX:
         raise AnswerUnusable(f"{len(rows)} rows, at most {ROWS_MAX} are taken; add a LIMIT")
     try:
-        shaped = SHAPES[check.shape](rows)
+        shaped = (shape or SHAPES[check.shape]())(rows, now_s)
         families = [_family(spec, shaped.figures, labels) for spec in check.metrics]
         finding = _finding(check, check.alert, shaped) if check.alert else None
     except KeyError as error:
@@ -55,7 +63,7 @@ def _family(spec: MetricSpec, figures: Sequence[Row], labels: Mapping[str, str])
             if (value := _number(figure[spec.value], spec.value)) is not None
         ]
     _refuse_twins(spec, samples)
-    return Family(spec.name, spec.help, spec.kind, tuple(samples))
+    return Family(spec.name, spec.help, spec.kind, tuple(samples), fixed=tuple(labels))
 
 
 def _labels(spec: MetricSpec, figure: Row) -> dict[str, str]:

@@ -58,6 +58,7 @@ def _check(check: CheckStatus) -> Document:
         "age_s": None if check.age_s is None else round(check.age_s, 3),
         "duration_s": None if check.duration_s is None else round(check.duration_s, 4),
         "error": check.error,
+        "lacks": check.lack.reason if check.lack else None,
     }
 
 

@@ -15,6 +15,17 @@ Scope = Literal["instance", "database"]
 
 Kind = Literal["gauge", "counter"]
 
+Cadence = Literal["fast", "medium", "slow"]
+"""How often a check is asked when its file says no more: each 5 s, 30 s, 15 min."""
+
+Need = Literal["public", "pg_monitor", "select"]
+"""The least that the login must have; `select` is pg_monitor and SELECT on what is looked at."""
+
+EXTENSION_SCHEMA = "{extension_schema}"
+"""Stands in the SQL of a check for the schema that its extension was installed into."""
+
+SERIES_MAX = 300
+
 ROWS = "rows"
 """The value that means "how many rows" wherever a column could be named."""
 
@@ -45,14 +56,26 @@ class AlertSpec:
 
 
 @dataclass(frozen=True)
+class Form:
+    """The SQL of a check for majors from `min_version` on, up to the next form's."""
+
+    min_version: int
+    sql: str
+
+
+@dataclass(frozen=True)
 class Check:
-    """A named SQL question, for PostgreSQL majors from `min_version` to `max_version` included."""
+    """A named SQL question, for PostgreSQL majors from `min_version` to `max_version` included.
+
+    `forms` are in the order of their versions. `series_max` is how many series it may show.
+    `is_shipped` is false for an operator's own.
+    """
 
     name: str
     summary: str
     scope: Scope
     shape: str
-    sql: str
+    forms: tuple[Form, ...]
     every_s: float
     timeout_s: float
     min_version: int
@@ -60,10 +83,41 @@ class Check:
     params: Mapping[str, float]
     metrics: tuple[MetricSpec, ...]
     alert: AlertSpec | None
+    cadence: Cadence = "fast"
+    role: Need = "pg_monitor"
+    extension: str | None = None
+    series_max: int = SERIES_MAX
+    is_shipped: bool = True
 
     def applies_to(self, server_version: int) -> bool:
-        """Whether this form fits a server; `server_version` is as `server_version_num`."""
-        return self.min_version <= server_version // 10_000 <= self.max_version
+        """Whether it can be asked of a server; `server_version` is as `server_version_num`."""
+        return self._form(server_version) is not None
+
+    def sql_for(self, server_version: int) -> str:
+        """What to ask a server that it applies to.
+
+        Raises:
+            LookupError: it does not apply.
+        """
+        form = self._form(server_version)
+        if form is None:
+            raise LookupError(f"{self.name} has no form for {server_version}")
+        return form.sql
+
+    def _form(self, server_version: int) -> Form | None:
+        major = server_version // 10_000
+        if not self.min_version <= major <= self.max_version:
+            return None
+        fitting = [form for form in self.forms if form.min_version <= major]
+        return fitting[-1] if fitting else None
+
+
+@dataclass(frozen=True)
+class Lack:
+    """Why a check can't be asked here, which nobody mends by asking again. `says` what would."""
+
+    reason: Literal["extension", "privilege"]
+    says: str
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,11 @@ from collections.abc import Callable, Iterable, Sequence
 import structlog
 
 from shippyard.config.models import Database
+from shippyard.health.asking import Asker, Lacking
 from shippyard.health.cadence import next_due, pause_s
-from shippyard.health.evaluate import Answer, AnswerUnusable, evaluate
+from shippyard.health.evaluate import Answer, AnswerUnusable
 from shippyard.health.live import LiveHealth, place_of
-from shippyard.health.model import Check, Finding, Observation, Row
+from shippyard.health.model import Check, Finding, Lack, Observation, Row
 from shippyard.health.status import Board, PollerStatus
 from shippyard.host.clock import Clock
 from shippyard.host.secrets import SecretMissing
@@ -31,6 +32,8 @@ JOIN_S = 3.0
 CONNECT_MAX_S = 9.0
 PING_AFTER_S = 5.0
 PING_TIMEOUT_S = 2.0
+LACKING_AGAIN_S = 900.0
+"""What a check lacks is looked for again so often, and after a reconnect."""
 
 UNREACHABLE = "unreachable"
 UNREACHABLE_FOR_S = 30.0
@@ -41,7 +44,7 @@ CLEARS = 2
 
 # What PostgreSQL says when it ends a session: the error comes before the connection is seen to go.
 _ENDED = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03"})
-_NAMED = {"57014": "timeout", "55P03": "lock_timeout", "42501": "permission"}
+_NAMED = {"57014": "timeout", "55P03": "lock_timeout"}
 
 
 class Poller:
@@ -81,6 +84,7 @@ class Poller:
         self._connect_timeout_s = min(connect_timeout_s, CONNECT_MAX_S)
         self._reconnect_max_s = reconnect_max_s
         self._board = Board(database.name, database.cluster)
+        self._asker = Asker(database.monitor.user)
         self._stop = threading.Event()
         self._stop_by = 0.0
         self._thread: threading.Thread | None = None
@@ -177,6 +181,7 @@ class Poller:
         now = self._clock.monotonic()
         self._session = session
         self._answered_at = now
+        self._asker.reconnected()
         self._due = {check.name: self._due.get(check.name, now) for check in self._checks}
 
     def _answered(self, session: Session) -> None:
@@ -218,6 +223,8 @@ class Poller:
     def _withdraw_all(self) -> None:
         for check in self._checks:
             self._exposition.withdraw(self._publisher(check))
+            self._metrics.series_folded.remove(self._database.name, check.name)
+            self._unlack(check)
         if self._runs_instance_checks:
             self._live.forget(self._database.cluster)
         self._live.forget(place_of(self._database))
@@ -250,8 +257,10 @@ class Poller:
     def _ask(self, session: Session, check: Check) -> None:
         started = self._clock.monotonic()
         try:
-            rows = session.query(check.sql, check.params, timeout_s=check.timeout_s)
-            answer = evaluate(check, rows, self._labels(check))
+            answer, rows = self._asker.ask(session, check, self._labels(check), started)
+        except Lacking as lacking:
+            self._answered(session)
+            self._lacks(check, lacking.lack)
         except QueryFailed as error:
             self._refused(session, check, started, error)
         except AnswerUnusable as error:
@@ -286,11 +295,14 @@ class Poller:
             self._suspect = None
         if self._stop.is_set():
             return
-        self._exposition.publish(self._publisher(check), answer.families)
+        labels = (self._database.name, check.name)
+        publisher = self._publisher(check)
+        folded = self._exposition.publish(publisher, answer.families, check.series_max)
+        self._metrics.series_folded.labels(*labels).set(folded)
+        self._unlack(check)
         place = place_of(self._database, check.scope)
         self._live.record(place, check.name, rows, every_s=check.every_s)
         self._board.succeeded(check.name, ended - started, ended)
-        labels = (self._database.name, check.name)
         self._metrics.check_duration.labels(*labels).observe(ended - started)
         self._metrics.check_last_success.labels(*labels).set(self._clock.now().timestamp())
         self._tell(check, answer)
@@ -314,15 +326,41 @@ class Poller:
         except Exception:  # samples don't suffer from trouble in alerting
             log.exception("health.observer_failed", rule=seen.rule)
 
-    def _failed(self, check: Check, started: float, error: str, kind: str) -> None:
-        """What the check said before is not known any more; the others go on."""
+    def _lacks(self, check: Check, lack: Lack) -> None:
+        """Said once, shown, and looked for again much later: asking on would mend nothing."""
         if self._stop.is_set():
             return
-        took_s = self._clock.monotonic() - started
+        self._forget(check)
+        labels = (self._database.name, check.name)
+        self._metrics.check_unavailable.labels(*labels, lack.reason).set(1)
+        if self._board.lacking(check.name, lack):
+            log.warning(
+                "health.check_unavailable",
+                database=self._database.name,
+                check=check.name,
+                reason=lack.reason,
+                says=lack.says,
+            )
+        self._due[check.name] = self._clock.monotonic() + max(LACKING_AGAIN_S, check.every_s)
+
+    def _forget(self, check: Check) -> None:
+        """What the check said before is not known any more; the others go on."""
         self._exposition.withdraw(self._publisher(check))
         self._live.forget(place_of(self._database, check.scope), check.name)
         if check.alert:
             self._board.found(check.alert.rule, None)
+        self._metrics.series_folded.remove(self._database.name, check.name)
+        self._unlack(check)
+
+    def _unlack(self, check: Check) -> None:
+        labels = {"database": self._database.name, "check": check.name}
+        self._metrics.check_unavailable.remove_by_labels(labels)
+
+    def _failed(self, check: Check, started: float, error: str, kind: str) -> None:
+        if self._stop.is_set():
+            return
+        took_s = self._clock.monotonic() - started
+        self._forget(check)
         labels = (self._database.name, check.name)
         self._metrics.check_errors.labels(*labels, kind).inc()
         self._metrics.check_duration.labels(*labels).observe(took_s)

@@ -1,14 +1,14 @@
 """Owns the shapes an answer can have: how rows become figures, evidence and words. Pure.
 
-A check names its shape in its TOML; a new one is a function here or beside here and one line in
-`SHAPES`.
+A check names its shape in its TOML; a new one is a function here, or a class beside here that
+remembers, and one line in `SHAPES`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from shippyard.health.action import ending
 from shippyard.health.blocking import evidence_of, facts_of, tree_of
@@ -27,6 +27,14 @@ class Shaped:
 
     figures: Sequence[Row]
     evidence: Callable[[Sequence[Row]], Mapping[str, Any]]
+
+
+class Shape(Protocol):
+    """Makes sense of one check's answers. It may keep what it saw: each poller has its own."""
+
+    def __call__(self, rows: Sequence[Row], now_s: float) -> Shaped:
+        """What the rows say; `now_s` is monotonic."""
+        ...
 
 
 def plain_rows(rows: Sequence[Row]) -> Shaped:
@@ -56,10 +64,14 @@ def blocking_tree(rows: Sequence[Row]) -> Shaped:
     return Shaped([facts_of(tree)], lambda _: evidence_of(tree))
 
 
-SHAPES: Mapping[str, Callable[[Sequence[Row]], Shaped]] = {
-    "rows": plain_rows,
-    "sessions": sessions,
-    "blocking_tree": blocking_tree,
+def _forgetful(shaped: Callable[[Sequence[Row]], Shaped]) -> Callable[[], Shape]:
+    return lambda: lambda rows, now_s: shaped(rows)  # noqa: ARG005  only a memory asks when
+
+
+SHAPES: Mapping[str, Callable[[], Shape]] = {
+    "rows": _forgetful(plain_rows),
+    "sessions": _forgetful(sessions),
+    "blocking_tree": _forgetful(blocking_tree),
 }
 
 

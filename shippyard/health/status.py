@@ -7,18 +7,22 @@ import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from shippyard.health.model import Finding
+from shippyard.health.model import Finding, Lack
 
 
 @dataclass(frozen=True)
 class CheckStatus:
-    """How a check's last run went. `age_s` is the time since it last succeeded, None if never."""
+    """How a check's last run went. `age_s` is the time since it last succeeded, None if never.
+
+    `lack` is what is missing for it here: then it is not asked, and that is no failure of it.
+    """
 
     name: str
     ok: bool
     age_s: float | None
     duration_s: float | None
     error: str | None
+    lack: Lack | None = None
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,7 @@ class _Run:
     duration_s: float
     error: str | None
     succeeded_at: float | None
+    lack: Lack | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,12 @@ class Board:
         self._ran(check, _Run(duration_s, error, before.succeeded_at if before else None))
         return before is None or before.error is None
 
+    def lacking(self, check: str, lack: Lack) -> bool:
+        """A check can't be asked here; true when that is news."""
+        before = self._known.runs.get(check)
+        self._ran(check, _Run(0.0, lack.says, before.succeeded_at if before else None, lack))
+        return before is None or before.lack != lack
+
     def found(self, rule: str, finding: Finding | None) -> None:
         """What a look at a rule showed; None when nothing is wrong, or nothing is known."""
         with self._lock:
@@ -113,4 +124,4 @@ class Board:
 
 def _told(name: str, run: _Run, now: float) -> CheckStatus:
     age_s = None if run.succeeded_at is None else now - run.succeeded_at
-    return CheckStatus(name, run.error is None, age_s, run.duration_s, run.error)
+    return CheckStatus(name, run.error is None, age_s, run.duration_s, run.error, run.lack)

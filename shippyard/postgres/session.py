@@ -79,6 +79,27 @@ class Session:
             said = f"no answer within {limit_s:g} s" if severed.is_set() else one_line(error)
             raise QueryFailed(said, error.sqlstate) from None
 
+    def query_bounded(
+        self, statement: str, params: Mapping[str, Any], *, timeout_s: float, rows_max: int
+    ) -> list[Row]:
+        """At most so many rows of one question that is not ours: it can write nothing.
+
+        In a transaction of its own that is read-only whatever the question sets, and by a cursor,
+        so that more rows than these never come here.
+
+        Raises:
+            QueryFailed: as `query`; or it is no question, but something that changes data.
+        """
+        self.query("BEGIN READ ONLY")
+        try:
+            opened = f"DECLARE shippyard_check NO SCROLL CURSOR FOR {statement}"
+            self.query(opened, params, timeout_s=timeout_s)
+            fetched = f"FETCH {rows_max} FROM shippyard_check"
+            return self.query(fetched, timeout_s=timeout_s)
+        finally:
+            if not self.closed:
+                self.query("ROLLBACK")
+
     def is_lost(self) -> bool:
         """Whether the server ended this session while nothing was asked of it. Takes no time.
 
@@ -179,6 +200,11 @@ def _prologue(more: Mapping[str, str]) -> str:
         **more,
     }
     return " ".join(f"-c {name}={value}" for name, value in settings.items())
+
+
+def quoted(name: str) -> str:
+    """A name as it stands in SQL."""
+    return sql.Identifier(name).as_string()
 
 
 def one_line(error: BaseException) -> str:

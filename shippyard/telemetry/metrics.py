@@ -94,6 +94,19 @@ class Metrics:
             "check",
             "error",
         )
+        self.check_unavailable = self._gauge(
+            "shippyard_health_check_unavailable",
+            "1 if a check can't be asked here, for want of an extension or a right.",
+            "database",
+            "check",
+            "reason",
+        )
+        self.series_folded = self._gauge(
+            "shippyard_health_check_folded_samples",
+            "Samples of a check's newest answer that are not shown by themselves.",
+            "database",
+            "check",
+        )
         self.database_up = self._gauge(
             "shippyard_health_database_up",
             "1 if the last poll of the database got an answer, 0 if it got none.",

@@ -24,12 +24,18 @@ def health(asking: Asking, database: str | None) -> None:
     asking.show(asking.ask("health", params), _draw)
 
 
+def _state(check: dict[str, Any]) -> str:
+    if check["lacks"]:
+        return f"no {check['lacks']}"
+    return "ok" if check["ok"] else "failed"
+
+
 def _draw(answer: dict[str, Any]) -> None:
     rows = [
         (
             database["name"],
             check["name"],
-            "ok" if check["ok"] else "failed",
+            _state(check),
             duration(check["age_s"]),
             duration(check["duration_s"]),
             check["error"],

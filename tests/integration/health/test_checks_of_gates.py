@@ -42,7 +42,11 @@ def rows_of(server: Target, name: str, **params: float) -> Sequence[Row]:
     """What the monitor is told, in the check's own database."""
     check = CHECKS[name]
     with session(watcher_of(server), "test") as opened:
-        return opened.query(check.sql, {**check.params, **params}, timeout_s=check.timeout_s)
+        return opened.query(
+            check.sql_for(opened.server_version),
+            {**check.params, **params},
+            timeout_s=check.timeout_s,
+        )
 
 
 def finding(server: Target, name: str) -> Finding | None:

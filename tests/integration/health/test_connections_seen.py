@@ -19,7 +19,7 @@ def test_who_is_beyond_the_busiest_is_other(
     cluster: EmbeddedCluster, eventually: Eventually
 ) -> None:
     watcher = watcher_of(cluster.target())
-    sql = CONNECTIONS.sql.replace("LIMIT 50", "LIMIT 1")
+    sql = CONNECTIONS.sql_for(150_000).replace("LIMIT 50", "LIMIT 1")
     with ExitStack() as undo:
         holder, *_ = [undo.enter_context(connect(cluster.target())) for _ in range(3)]
         undo.enter_context(connect(watcher))

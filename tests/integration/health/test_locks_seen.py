@@ -23,7 +23,9 @@ def ask(target: Target, name: str) -> Sequence[Row]:
     """What the monitor is told."""
     check = CHECKS[name]
     with session(watcher_of(target), "test") as opened:
-        return opened.query(check.sql, check.params, timeout_s=check.timeout_s)
+        return opened.query(
+            check.sql_for(opened.server_version), check.params, timeout_s=check.timeout_s
+        )
 
 
 @contextlib.contextmanager

@@ -19,8 +19,9 @@ from shippyard.postgres.embedded import EmbeddedCluster, embedded_cluster
 from shippyard.postgres.session import QueryFailed, session
 from shippyard.postgres.target import Target
 from shippyard.postgres.tools import Tools, installed_tools
-from shippyard.telemetry.exposition import Exposition, Family
+from shippyard.telemetry.exposition import Exposition
 from shippyard.telemetry.metrics import Metrics
+from shippyard.telemetry.samples import Family
 from tests.conftest import Eventually
 from tests.integration.health.conftest import connect, watcher_of
 
@@ -76,7 +77,9 @@ def watcher(server: tuple[EmbeddedCluster, Tools]) -> Target:
 
 def ask(target: Target, check: Check) -> Answer:
     with session(target, "test") as opened:
-        rows = opened.query(check.sql, check.params, timeout_s=check.timeout_s)
+        rows = opened.query(
+            check.sql_for(opened.server_version), check.params, timeout_s=check.timeout_s
+        )
     return evaluate(check, rows, LABELS)
 
 

@@ -32,7 +32,11 @@ def ask(target: Target, name: str, **params: float) -> Sequence[Row]:
     """What the monitor is told."""
     check = CHECKS[name]
     with session(watcher_of(target), "test") as opened:
-        return opened.query(check.sql, {**check.params, **params}, timeout_s=check.timeout_s)
+        return opened.query(
+            check.sql_for(opened.server_version),
+            {**check.params, **params},
+            timeout_s=check.timeout_s,
+        )
 
 
 def found(name: str, rows: Sequence[Row]) -> Finding | None:

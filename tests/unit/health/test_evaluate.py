@@ -15,7 +15,7 @@ HERE = {"database": "shippyar"}
 METRIC = MetricSpec("lag_bytes", "Lag.", "gauge", "lag", ("name",))
 ALERT = AlertSpec("lagging", Condition("lag", ">", 10.0), 5, "ticket", "{name}: {lag:.0f} bytes")
 CHECK = Check(
-    "lag", "Lag", "instance", "rows", "", 5, 2, 14, 99, {}, (METRIC,), ALERT
+    "lag", "Lag", "instance", "rows", (), 5, 2, 14, 99, {}, (METRIC,), ALERT
 )  # fmt: skip
 
 

@@ -38,7 +38,7 @@ def loaded(settings: Health) -> dict[str, Check]:
 
 def test_every_shipped_pair_loads_under_the_naming_rules() -> None:
     checks = loaded(Health())
-    assert set(checks) == {path.stem for path in SHIPPED_DIR.glob("*.sql")}
+    assert set(checks) == {path.stem for path in SHIPPED_DIR.glob("*.toml")}
     for check in checks.values():
         for metric in check.metrics:
             assert re.fullmatch(r"shippyard_health_[a-z_]+", metric.name)
@@ -101,7 +101,10 @@ def test_overrides_reach_sql_and_alert() -> None:
     ("change", "reason"),
     [
         (("every_s = 60", "every_s = 'often'"), "'every_s'"),
-        (("every_s = 60", "evry_s = 60"), "every_s"),
+        (("every_s = 60", "evry_s = 60"), r"toml:3: 'evry_s': Extra inputs"),
+        (("every_s = 60", ""), "say cadence = 'fast'"),
+        (("every_s = 60", "every_s = 60\ncadence = 'fast'"), "from 0.2 to 5"),
+        (("every_s = 60", "cadence = 'often'"), r"toml:3: 'cadence'"),
         (("summary =", "summry ="), "summary"),
         (("timeout_s = 2", "timeout_s = 30"), "timeout_s"),
         (("every_s = 60", "every_s = 60 60"), "not TOML"),
@@ -130,8 +133,42 @@ def test_a_wrong_toml_is_named(tmp_path: Path, change: tuple[str, str], reason: 
 
 
 def test_a_lone_percent_in_sql_is_named(tmp_path: Path) -> None:
-    settings = Health(checks_dir=write(tmp_path, sql=SQL + " AND name LIKE 'a%'"))
-    with pytest.raises(CheckInvalid, match=r"stuck_orders\.sql: write %% for a percent sign"):
+    settings = Health(checks_dir=write(tmp_path, sql=SQL + "\nAND name LIKE 'a%'"))
+    with pytest.raises(CheckInvalid, match=r"stuck_orders\.sql:2: write %% for a percent sign"):
+        load_checks(settings)
+
+
+@pytest.mark.parametrize("sql", ["DELETE FROM orders", "", "-- why\nVACUUM"])
+def test_what_is_no_question_is_named(tmp_path: Path, sql: str) -> None:
+    settings = Health(checks_dir=write(tmp_path, TOML.replace("old_s = 3600", ""), sql))
+    with pytest.raises(CheckInvalid, match=r"stuck_orders\.sql:1: a check is one SELECT"):
+        load_checks(settings)
+
+
+def test_each_major_gets_the_form_that_is_for_it(tmp_path: Path) -> None:
+    write(tmp_path, TOML.replace("timeout_s = 2", "timeout_s = 2\nmin_version = 15"))
+    (tmp_path / "stuck_orders.sql").rename(tmp_path / "stuck_orders.15.sql")
+    (tmp_path / "stuck_orders.17.sql").write_text("-- later\n" + SQL)
+    check = loaded(Health(checks_dir=tmp_path))["stuck_orders"]
+    assert [check.applies_to(major * 10_000 + 3) for major in (14, 15, 16, 17, 18)] == [
+        False, True, True, True, True,
+    ]  # fmt: skip
+    assert [check.sql_for(major * 10_000).startswith("-- later") for major in (15, 16, 17, 18)] == [
+        False, False, True, True,
+    ]  # fmt: skip
+    with pytest.raises(LookupError):
+        check.sql_for(140_000)
+
+
+def test_a_cadence_says_how_often(tmp_path: Path) -> None:
+    settings = Health(checks_dir=write(tmp_path, TOML.replace("every_s = 60", "cadence = 'slow'")))
+    check = loaded(settings)["stuck_orders"]
+    assert (check.every_s, check.cadence, check.is_shipped) == (900, "slow", False)
+
+
+def test_the_schema_of_an_extension_needs_its_name(tmp_path: Path) -> None:
+    settings = Health(checks_dir=write(tmp_path, sql=SQL + " AND {extension_schema}.f()"))
+    with pytest.raises(CheckInvalid, match=r"stuck_orders\.toml: .* name the extension here"):
         load_checks(settings)
 
 

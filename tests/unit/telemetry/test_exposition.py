@@ -2,8 +2,9 @@
 
 import pytest
 
-from shippyard.telemetry.exposition import Exposition, Family, Sample
+from shippyard.telemetry.exposition import Exposition
 from shippyard.telemetry.metrics import Metrics
+from shippyard.telemetry.samples import Family, Sample
 
 
 @pytest.fixture

@@ -1,0 +1,102 @@
+"""Owns asking one check of one database: its form for this server, what it lacks, what it says.
+
+Keeps what a check's shape remembers from answer to answer. Knows no cadence and no metrics.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from shippyard.health.evaluate import ROWS_MAX, Answer, evaluate
+from shippyard.health.model import EXTENSION_SCHEMA, Check, Lack, Row
+from shippyard.health.shapes import SHAPES, Shape
+from shippyard.postgres.session import QueryFailed, Session, quoted
+
+EXTENSION_SQL = """
+SELECT n.nspname AS schema FROM pg_extension AS e JOIN pg_namespace AS n ON n.oid = e.extnamespace
+WHERE e.extname = %(name)s
+"""
+ASK_TIMEOUT_S = 2.0
+
+_NOT_PERMITTED = "42501"
+# What an extension says whose library the server did not load, and one that is gone again.
+_NOT_LOADED = frozenset({"55000", "3F000", "42883", "42P01"})
+
+_GRANTS = {
+    "public": "",
+    "pg_monitor": "GRANT pg_monitor TO",
+    "select": "GRANT pg_monitor, and USAGE and SELECT on the schemas that are looked at, TO",
+}
+
+
+class Lacking(Exception):
+    """The check can't be asked here."""
+
+    def __init__(self, lack: Lack) -> None:
+        super().__init__(lack.says)
+        self.lack = lack
+
+
+class Asker:
+    """Asks checks of one database, as the login `user`."""
+
+    def __init__(self, user: str) -> None:
+        self._user = user
+        self._shapes: dict[str, Shape] = {}
+        self._schemas: dict[str, str] = {}
+
+    def reconnected(self) -> None:
+        """Believe nothing any more of which extensions there are."""
+        self._schemas.clear()
+
+    def ask(
+        self, session: Session, check: Check, labels: Mapping[str, str], now_s: float
+    ) -> tuple[Answer, Sequence[Row]]:
+        """The answer, and the rows it was made of.
+
+        Raises:
+            Lacking: an extension or a right is missing.
+            QueryFailed: the server gave none.
+            AnswerUnusable: what it gave is not what the check's TOML says.
+        """
+        rows = self._rows(session, check)
+        shape = self._shapes.setdefault(check.name, SHAPES[check.shape]())
+        return evaluate(check, rows, labels, shape, now_s), rows
+
+    def _rows(self, session: Session, check: Check) -> Sequence[Row]:
+        statement = self._statement(session, check)
+        try:
+            if check.is_shipped:
+                return session.query(statement, check.params, timeout_s=check.timeout_s)
+            return session.query_bounded(
+                statement, check.params, timeout_s=check.timeout_s, rows_max=ROWS_MAX + 1
+            )
+        except QueryFailed as error:
+            raise self._lacking(check, error) or error from None
+
+    def _statement(self, session: Session, check: Check) -> str:
+        statement = check.sql_for(session.server_version)
+        if check.extension is None:
+            return statement
+        schema = quoted(self._schema(session, check.extension))
+        return statement.replace(EXTENSION_SCHEMA, schema)
+
+    def _schema(self, session: Session, extension: str) -> str:
+        known = self._schemas.get(extension)
+        if known is None:
+            found = session.query(EXTENSION_SQL, {"name": extension}, timeout_s=ASK_TIMEOUT_S)
+            if not found:
+                raise Lacking(
+                    Lack("extension", f"not installed here: CREATE EXTENSION {extension}")
+                )
+            known = self._schemas[extension] = str(found[0]["schema"])
+        return known
+
+    def _lacking(self, check: Check, error: QueryFailed) -> Lacking | None:
+        if error.sqlstate == _NOT_PERMITTED:
+            grant = f"{_GRANTS[check.role]} {self._user}" if _GRANTS[check.role] else "see its SQL"
+            return Lacking(Lack("privilege", f"{error}; it needs: {grant}"))
+        if check.extension and error.sqlstate in _NOT_LOADED:
+            # It may have been dropped, or moved to another schema.
+            self._schemas.pop(check.extension, None)
+            preload = f"put {check.extension} into shared_preload_libraries and restart"
+            return Lacking(Lack("extension", f"{error}; if it is not loaded: {preload}"))
+        return None
