@@ -6,7 +6,7 @@ import pytest
 
 from shippyard.config.models import Database, Health, Login
 from shippyard.health.evaluate import evaluate
-from shippyard.health.live import Facts, LiveHealth, place_of
+from shippyard.health.live import BY_THEMSELVES, NEEDED, Facts, LiveHealth, place_of
 from shippyard.health.loader import load_checks
 from shippyard.health.model import Finding, Row
 from shippyard.host.clock import SystemClock
@@ -60,8 +60,8 @@ def facts_of(server: Target) -> Facts:
         name="shop", host=server.host, dbname=server.dbname, monitor=role, backup=role
     )
     live = LiveHealth([database], SystemClock())
-    for name, check in CHECKS.items():
-        live.record(place_of(database, check.scope), name, rows_of(server, name))
+    for name in (*NEEDED, *BY_THEMSELVES):
+        live.record(place_of(database, CHECKS[name].scope), name, rows_of(server, name))
     found = live.facts("shop")
     assert found is not None
     return found

@@ -67,7 +67,7 @@ def test_the_shipped_rules() -> None:
         "standby_lagging": ("ticket", 300, 5),
         "table_bloated": ("ticket", 3600, 900),
         "transaction_open_for_hours": ("ticket", 0, 5),
-        "vacuum_held_back": ("ticket", 300, 10),
+        "vacuum_held_back": ("ticket", 300, 30),
         "wraparound_near": ("page", 300, 60),
     }
 
