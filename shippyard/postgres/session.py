@@ -57,9 +57,14 @@ class Session:
         return self._connection.closed
 
     def query(
-        self, statement: str, params: Mapping[str, Any] | None = None, *, timeout_s: float = 5.0
+        self,
+        statement: str,
+        params: Mapping[str, Any] | None = None,
+        *,
+        timeout_s: float = 5.0,
+        binary: bool = False,
     ) -> list[Row]:
-        """All rows of one statement.
+        """All rows of one statement. With `binary` the server refuses more than one in the text.
 
         Raises:
             QueryFailed: refused, timed out, or the server was lost; then the session is closed.
@@ -70,7 +75,7 @@ class Session:
             with self._severed_after(limit_s, severed):
                 self._limit(int(timeout_s * 1000))
                 # Statements come from files that ship with the code or that the operator owns.
-                cursor = self._connection.execute(_trusted(statement), params)
+                cursor = self._connection.execute(_trusted(statement), params, binary=binary)
                 return cursor.fetchall() if cursor.description else []
         except psycopg.Error as error:
             if error.sqlstate is None:
@@ -90,15 +95,17 @@ class Session:
         Raises:
             QueryFailed: as `query`; or it is no question, but something that changes data.
         """
-        self.query("BEGIN READ ONLY")
+        # One limit for all: a setting that changes inside is undone by the end, or can't be made.
+        self.query("BEGIN READ ONLY", timeout_s=timeout_s)
         try:
             opened = f"DECLARE shippyard_check NO SCROLL CURSOR FOR {statement}"
-            self.query(opened, params, timeout_s=timeout_s)
+            # A second statement could end the transaction, and write in one of its own.
+            self.query(opened, params, timeout_s=timeout_s, binary=True)
             fetched = f"FETCH {rows_max} FROM shippyard_check"
             return self.query(fetched, timeout_s=timeout_s)
         finally:
             if not self.closed:
-                self.query("ROLLBACK")
+                self.query("ROLLBACK", timeout_s=timeout_s)
 
     def is_lost(self) -> bool:
         """Whether the server ended this session while nothing was asked of it. Takes no time.
