@@ -3,7 +3,8 @@
 SELECT datname, substring(query FROM '^autovacuum: (?:VACUUM ANALYZE|VACUUM|ANALYZE) (.*)$') AS relation,
        extract(epoch FROM clock_timestamp() - xact_start)::float8 AS age_s
 FROM pg_stat_activity
-WHERE backend_type = 'autovacuum worker' AND query ~ '^autovacuum: (VACUUM|ANALYZE) '
+WHERE backend_type = 'autovacuum worker' AND starts_with(query, 'autovacuum: ')
+  AND query ~ '^autovacuum: (VACUUM|ANALYZE) '
   AND query !~ '\(to prevent wraparound\)$'
 ORDER BY age_s DESC
 LIMIT 100
