@@ -263,9 +263,17 @@ class CheckOverride(Model):
 
 
 class Health(Model):
-    """How databases are polled. `checks_dir` holds the operator's own checks."""
+    """How databases are polled. `checks_dir` holds the operator's own checks.
+
+    With reach `all` the clusters' other databases are visited too: those that a pattern of
+    `include` fits and none of `exclude`. Checks show `series_max` series in all.
+    """
 
     checks_dir: Path | None = None
+    reach: Literal["configured", "all"] = "configured"
+    include: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
+    series_max: int = Field(3000, ge=100, le=50_000)
     connect_timeout_s: float = Field(3.0, ge=2, le=9)
     reconnect_max_s: float = Field(15.0, gt=0, le=600)
     checks: dict[str, CheckOverride] = Field(default_factory=dict)
