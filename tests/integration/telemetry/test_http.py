@@ -1,6 +1,7 @@
 """The listener answers from what it is told, and 404 elsewhere."""
 
 import contextlib
+import gzip
 import http.client
 import json
 import socket
@@ -9,18 +10,21 @@ from collections.abc import Iterator
 
 import pytest
 
+from shippyard.telemetry.formats import Format, Wanted
 from shippyard.telemetry.http import REQUESTS_MAX, HttpServer
 from tests.conftest import Eventually
 
 problems: list[str] = []
 
 
+def served(asked: Wanted) -> bytes:
+    return gzip.compress(b"x 1\n") if asked.zipped else b"x 1\n"
+
+
 @pytest.fixture
 def server() -> Iterator[HttpServer]:
     problems.clear()
-    made = HttpServer(
-        "127.0.0.1", 0, render=lambda: b"x 1\n", alive=list, ready=lambda: list(problems)
-    )
+    made = HttpServer("127.0.0.1", 0, render=served, alive=list, ready=lambda: list(problems))
     made.start()
     yield made
     made.stop()
@@ -42,6 +46,31 @@ def test_metrics_are_served_and_other_paths_are_not(server: HttpServer) -> None:
     assert get(server, "/metrics", "HEAD") == (200, b"")
     assert get(server, "/")[0] == 404
     assert get(server, "/metrics", "POST")[0] == 405
+
+
+def test_a_connection_is_kept_and_ends_with_the_listener(server: HttpServer) -> None:
+    connection = http.client.HTTPConnection(*server.address, timeout=5)
+    for _ in range(3):
+        connection.request("GET", "/metrics")
+        assert connection.getresponse().read() == b"x 1\n"
+        kept = connection.sock
+    assert connection.sock is kept
+    server.stop()
+    assert kept is not None
+    assert kept.recv(1) == b""
+    connection.close()
+
+
+def test_a_reader_gets_what_it_takes(server: HttpServer) -> None:
+    connection = http.client.HTTPConnection(*server.address, timeout=5)
+    accept = "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2"
+    headers = {"Accept": accept, "Accept-Encoding": "gzip"}
+    connection.request("GET", "/metrics?x=1", headers=headers)
+    answer = connection.getresponse()
+    assert answer.getheader("Content-Type") == Format.OPENMETRICS.value
+    assert answer.getheader("Content-Encoding") == "gzip"
+    assert gzip.decompress(answer.read()) == b"x 1\n"
+    connection.close()
 
 
 def test_readiness_says_why_not(server: HttpServer) -> None:
@@ -75,7 +104,7 @@ def test_readers_have_so_many_places_and_get_them_back(
         for _ in range(3):
             with socket.create_connection(server.address, timeout=5) as one_more:
                 answer = one_more.makefile("rb").read()
-            assert answer.startswith(b"HTTP/1.0 503 ")
+            assert answer.startswith(b"HTTP/1.1 503 ")
             assert answer.endswith(b"\r\n\r\ntoo many requests\n")
         assert len(threads_of_requests()) == REQUESTS_MAX
     eventually(lambda: not threads_of_requests())
@@ -106,7 +135,7 @@ def can_listen_on_ipv6() -> bool:
 
 @pytest.mark.skipif(not can_listen_on_ipv6(), reason="this machine has no IPv6 loopback")
 def test_ipv6_addresses_are_listened_on() -> None:
-    made = HttpServer("::1", 0, render=lambda: b"x 1\n", alive=list, ready=list)
+    made = HttpServer("::1", 0, render=served, alive=list, ready=list)
     made.start()
     try:
         host, port = made.address

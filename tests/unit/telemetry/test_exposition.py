@@ -1,8 +1,14 @@
 """What a scrape shows: the newest of every publisher, and nothing of one that withdrew."""
 
+import gzip
+from collections.abc import Iterator
+
 import pytest
+from prometheus_client import Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from shippyard.telemetry.exposition import Exposition
+from shippyard.telemetry.formats import Format, Wanted, wanted
 from shippyard.telemetry.metrics import Metrics
 from shippyard.telemetry.samples import Family, Sample
 
@@ -51,3 +57,42 @@ def test_the_daemons_own_metrics_are_there(exposition: Exposition) -> None:
 
 def test_a_gauge_without_a_value_is_absent(exposition: Exposition) -> None:
     assert not lines(exposition, "shippyard_backup_last_success_timestamp_seconds{")
+
+
+def test_openmetrics_is_read_by_its_own_parser(exposition: Exposition) -> None:
+    counter = Family("shippyard_y_total", 'Y "so".', "counter", (Sample({"a": 'b"\\\n'}, 3),))
+    exposition.publish("a", [family(1, database="one"), counter])
+    body = exposition.render(Wanted(Format.OPENMETRICS)).decode()
+    found = {each.name: each for each in _parsed(body)}
+    assert found["shippyard_y"].samples[0].labels == {"a": 'b"\\\n'}
+    assert found["shippyard_y"].type == "counter"
+    assert found["shippyard_x"].samples[0].value == 1
+    assert body.endswith("# EOF\n")
+
+
+def test_a_zipped_body_is_the_same_and_is_not_older(exposition: Exposition) -> None:
+    zipped = Wanted(zipped=True)
+    exposition.publish("a", [family(1)])
+    assert b"\nshippyard_x 1\n" in gzip.decompress(exposition.render(zipped))
+    exposition.publish("a", [family(2)])
+    assert b"\nshippyard_x 2\n" in gzip.decompress(exposition.render(zipped))
+    exposition.withdraw("a")
+    assert b"\nshippyard_x" not in gzip.decompress(exposition.render(zipped))
+
+
+@pytest.mark.parametrize(
+    ("accept", "encoding", "expected"),
+    [
+        ("", "", Wanted()),
+        ("text/plain", "gzip, deflate", Wanted(zipped=True)),
+        ("*/*", "gzip;q=0", Wanted()),
+        ("application/openmetrics-text;version=1.0.0,text/plain;q=0.5", "identity",
+         Wanted(Format.OPENMETRICS)),
+    ],
+)  # fmt: skip
+def test_a_reader_gets_what_it_says_it_takes(accept: str, encoding: str, expected: Wanted) -> None:
+    assert wanted({"accept": accept, "accept-encoding": encoding}) == expected
+
+
+def _parsed(body: str) -> Iterator[Metric]:
+    yield from text_string_to_metric_families(body)  # type: ignore[no-untyped-call]
