@@ -14,7 +14,7 @@ PREFIX ?= /opt/shippyard
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit integration acceptance tools requirements install proof-loop proof-backups proof-schema proof-migrations proof-health proof-tools matrix test-matrix clean
+.PHONY: help demo docs test lint unit integration acceptance tools requirements install proof-loop proof-backups proof-schema proof-migrations proof-health proof-tools matrix test-matrix clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -36,6 +36,9 @@ integration: $(VENV)/.dev ## integration tests only
 
 acceptance: $(VENV)/.dev ## acceptance tests only
 	@STRICT=$(STRICT) $(BIN)/python -m tests.run acceptance
+
+docs: $(VENV)/.runtime ## write the pages that come from declarations
+	@$(BIN)/python -m shippyard.setup.metrics_manual > docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
 
 proof-loop: $(VENV)/.dev ## prove the main job's claims (ROWS=a,b QUICK=1 WRITE=1)
 	@$(BIN)/python -m proofs.loop

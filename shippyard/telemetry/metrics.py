@@ -5,13 +5,26 @@ A gauge that is unknown is removed, never left at its last value.
 """
 
 import sys
+from dataclasses import dataclass
+from typing import Literal
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.process_collector import ProcessCollector
 
 from shippyard import __version__
 
-DURATION_BUCKETS_S = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
+DURATION_BUCKETS_S = (0.01, 0.05, 0.25, 1, 5)
+"""Few, for there are as many of each as checks and databases."""
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One metric of the daemon's own, as it is scraped."""
+
+    name: str
+    kind: Literal["gauge", "counter", "histogram"]
+    help: str
+    labels: tuple[str, ...]
 
 
 class Metrics:
@@ -19,6 +32,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
+        self.declared: list[Declared] = []
         ProcessCollector(registry=self.registry)
         self._declare_daemon()
         self._declare_health()
@@ -30,10 +44,16 @@ class Metrics:
         self._declare_migration()
 
     def _gauge(self, name: str, help_: str, *labels: str) -> Gauge:
+        self.declared.append(Declared(name, "gauge", help_, labels))
         return Gauge(name, help_, labels, registry=self.registry)
 
     def _counter(self, name: str, help_: str, *labels: str) -> Counter:
+        self.declared.append(Declared(name, "counter", help_, labels))
         return Counter(name, help_, labels, registry=self.registry)
+
+    def _histogram(self, name: str, help_: str, *labels: str) -> Histogram:
+        self.declared.append(Declared(name, "histogram", help_, labels))
+        return Histogram(name, help_, labels, buckets=DURATION_BUCKETS_S, registry=self.registry)
 
     def _declare_daemon(self) -> None:
         build = self._gauge(
@@ -74,12 +94,11 @@ class Metrics:
         )
 
     def _declare_health(self) -> None:
-        self.check_duration = Histogram(
+        self.check_duration = self._histogram(
             "shippyard_health_check_duration_seconds",
             "How long a check took, as the daemon saw it.",
-            ("database", "check"),
-            buckets=DURATION_BUCKETS_S,
-            registry=self.registry,
+            "database",
+            "check",
         )
         self.check_last_success = self._gauge(
             "shippyard_health_check_last_success_timestamp_seconds",
@@ -106,6 +125,16 @@ class Metrics:
             "Samples of a check's newest answer that are not shown by themselves.",
             "database",
             "check",
+        )
+        self.alert_threshold = self._gauge(
+            "shippyard_health_alert_threshold",
+            "The value of a check's alert rule from which on it is one, as configured here.",
+            "rule",
+        )
+        self.alert_for = self._gauge(
+            "shippyard_health_alert_for_seconds",
+            "How long a check's alert rule must hold before anybody is told, as configured here.",
+            "rule",
         )
         self.database_up = self._gauge(
             "shippyard_health_database_up",
