@@ -21,6 +21,7 @@ from shippyard.calendar.scheduler import Scheduler
 from shippyard.config.models import Config, Database
 from shippyard.control.method import Call, Document, Method
 from shippyard.health.poller import Poller
+from shippyard.health.rover import Rover
 from shippyard.host.clock import Clock
 from shippyard.host.pulse import Pulse
 from shippyard.migration.service import Migrations
@@ -40,6 +41,7 @@ class Rooms:
     clock: Clock
     pulse: Pulse
     pollers: Sequence[Poller]
+    rovers: Sequence[Rover]
     alerting: Alerting
     backups: BackupService
     survey: Survey

@@ -24,21 +24,21 @@ from shippyard.calendar.due import BadSchedule
 from shippyard.calendar.jobs import Job
 from shippyard.calendar.scheduler import Scheduler
 from shippyard.config.loading import ConfigError
-from shippyard.config.models import Config, Database
+from shippyard.config.models import Config
 from shippyard.control.method import Method
 from shippyard.control.server import ControlServer
 from shippyard.examine import refuse_unknown_rules
 from shippyard.health import methods as health_methods
+from shippyard.health.joined import Ground as HealthGround
+from shippyard.health.joined import watch
 from shippyard.health.live import LiveHealth
 from shippyard.health.loader import CheckInvalid, load_checks
-from shippyard.health.poller import Poller
 from shippyard.host.clock import Clock
 from shippyard.host.process import Processes
 from shippyard.host.pulse import Pulse
 from shippyard.host.secrets import SecretMissing
 from shippyard.host.signing import KeyUnusable
 from shippyard.outcomes import Outcomes, Switchboard
-from shippyard.postgres.target import Target, target_of
 from shippyard.safekeeping.ground import Ground
 from shippyard.safekeeping.joined import Safekeeping, join
 from shippyard.state.database import State
@@ -50,8 +50,6 @@ from shippyard.telemetry.metrics import Metrics
 
 CONTROL = "control"
 CALENDAR = "calendar"
-POLLER_LIMIT_S = 90.0
-"""Looking up a host's name has no deadline of its own: resolvers try for half a minute and more."""
 CALENDAR_LIMIT_S = 90.0
 CONTROL_LIMIT_S = 15.0
 KEEPING_LIMIT_S = 600.0
@@ -140,6 +138,8 @@ class System:
         """Tell every poller at once: each may hang in a connection for seconds."""
         for poller in self.rooms.pollers:
             poller.begin_stop()
+        for rover in self.rooms.rovers:
+            rover.begin_stop()
 
 
 def build(config: Config, base: Base) -> System:
@@ -170,8 +170,11 @@ def _build(config: Config, base: Base) -> System:
         watched=_watched(config),
     )
     live = LiveHealth(config.databases, base.clock)
-    pollers = _pollers(config, base, paging, live)
-    loops: set[str] = {CONTROL, CALENDAR, *map(_poller, config.databases)}
+    ground = HealthGround(
+        base.exposition, base.metrics, live, base.clock, base.pulse, paging.observe
+    )
+    looking = watch(config.databases, config.health, load_checks(config.health), ground)
+    loops: set[str] = {CONTROL, CALENDAR, *looking.loops}
     keeping = _safekeeping(config, base, loops)
     changing = _migrating(config, base, keeping, live)
     scheduler = _scheduler(config, base, keeping, changing)
@@ -182,7 +185,8 @@ def _build(config: Config, base: Base) -> System:
         started_at=base.started_at,
         clock=base.clock,
         pulse=base.pulse,
-        pollers=pollers,
+        pollers=looking.pollers,
+        rovers=looking.rovers,
         alerting=paging,
         backups=keeping.backups,
         survey=keeping.survey,
@@ -201,7 +205,8 @@ def _build(config: Config, base: Base) -> System:
     )
     services: tuple[Service, ...] = (
         paging,
-        *pollers,
+        *looking.pollers,
+        *looking.rovers,
         *keeping.services,
         *changing.services,
         scheduler,
@@ -211,44 +216,11 @@ def _build(config: Config, base: Base) -> System:
     return System(rooms, keeping, services, control, config.control.socket, frozenset(loops))
 
 
-def _pollers(config: Config, base: Base, paging: Alerting, live: LiveHealth) -> list[Poller]:
-    checks = load_checks(config.health)
-    asked: set[str] = set()
-    pollers = []
-    for database in config.databases:
-        pollers.append(
-            Poller(
-                database,
-                _monitor_of(database),
-                checks,
-                exposition=base.exposition,
-                metrics=base.metrics,
-                observe=paging.observe,
-                live=live,
-                clock=base.clock,
-                beat=base.pulse.register(_poller(database), POLLER_LIMIT_S),
-                runs_instance_checks=database.cluster not in asked,
-                connect_timeout_s=config.health.connect_timeout_s,
-                reconnect_max_s=config.health.reconnect_max_s,
-            )
-        )
-        asked.add(database.cluster)
-    return pollers
-
-
 def _watched(config: Config) -> set[tuple[str, str]]:
     """Pairs of cluster and database that are looked at; a cluster's own backups are `@cluster`."""
     databases = {(database.cluster, database.name) for database in config.databases}
     clusters = {(cluster, subject_of_cluster(cluster)) for cluster in config.backup.clusters}
     return databases | clusters
-
-
-def _poller(database: Database) -> str:
-    return f"poller {database.name}"
-
-
-def _monitor_of(database: Database) -> Target:
-    return target_of(database, database.monitor)
 
 
 def _safekeeping(config: Config, base: Base, loops: set[str]) -> Safekeeping:
@@ -306,7 +278,7 @@ def _scheduler(
 def _methods(rooms: Rooms) -> list[Method]:
     return [
         *status.methods(rooms),
-        *health_methods.build(rooms.pollers),
+        *health_methods.build(rooms.pollers, rooms.rovers),
         *alerting_methods.build(rooms.alerting),
     ]
 

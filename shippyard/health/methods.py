@@ -16,11 +16,23 @@ class Polled(Protocol):
         ...
 
 
-def build(pollers: Sequence[Polled]) -> list[Method]:
+class Visiting(Protocol):
+    """Whoever knows how the databases are that are visited: a cluster's rover."""
+
+    def statuses(self) -> list[PollerStatus]:
+        """What is known of each now."""
+        ...
+
+
+def build(pollers: Sequence[Polled], rovers: Sequence[Visiting] = ()) -> list[Method]:
     """The methods of this domain."""
 
+    def known() -> list[PollerStatus]:
+        visited = [status for rover in rovers for status in rover.statuses()]
+        return [*(poller.status() for poller in pollers), *visited]
+
     def health(call: Call) -> Document:
-        statuses = _chosen([poller.status() for poller in pollers], call.params.get("database"))
+        statuses = _chosen(known(), call.params.get("database"))
         return {
             "databases": [_database(status) for status in statuses],
             "findings": list(_findings(statuses)),
@@ -36,7 +48,7 @@ def _chosen(statuses: list[PollerStatus], name: Any) -> list[PollerStatus]:
     if not found:
         known = [status.name for status in statuses]
         close = difflib.get_close_matches(str(name), known, n=1) or known
-        raise MethodError("usage", f"no database {name!r} in the configuration; try {close[0]!r}")
+        raise MethodError("usage", f"no database {name!r} is looked at; try {close[0]!r}")
     return found
 
 

@@ -149,7 +149,7 @@ class Poller:
         if self._session is None:
             self._connect()
             return
-        check = min(self._fitting(self._session), key=lambda c: self._due[c.name], default=None)
+        check = self._most_overdue(self._session)
         now = self._clock.monotonic()
         if check is not None and self._due[check.name] <= now:
             self._ask(self._session, check)
@@ -159,8 +159,9 @@ class Poller:
             wait_s = TURN_S if check is None else self._due[check.name] - now
             self._stop.wait(min(wait_s, TURN_S))
 
-    def _fitting(self, session: Session) -> list[Check]:
-        return [check for check in self._checks if check.applies_to(session.server_version)]
+    def _most_overdue(self, session: Session) -> Check | None:
+        fitting = [check for check in self._checks if check.applies_to(session.server_version)]
+        return min(fitting, key=lambda check: self._due[check.name], default=None)
 
     # The connection.
 

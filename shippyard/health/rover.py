@@ -36,7 +36,11 @@ class Visited(Protocol):
         ...
 
     def leave(self) -> None:
-        """Show nothing of it any more, and end what was found there."""
+        """The database is gone: show nothing of it, and end what was found there."""
+        ...
+
+    def stop(self) -> None:
+        """Show nothing of it any more."""
         ...
 
     def begin_stop(self) -> None:
@@ -100,7 +104,7 @@ class Rover:
             return
         thread.join(JOIN_S)
         for visited in list(self._visited.values()):
-            visited.leave()
+            visited.stop()
 
     def statuses(self) -> list[PollerStatus]:
         """What is known of each visited database now."""
