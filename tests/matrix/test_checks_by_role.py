@@ -19,7 +19,8 @@ LABELS = {"database": "shop", "cluster": "main"}
 @pytest.mark.parametrize("name", CHECKS)
 def test_a_check_is_answered_at_its_role(world: World, name: str, place: str) -> None:
     check = CHECKS[name]
-    if not check.applies_to(world.major * 10_000):
+    if check.name == "stat_io" and world.major < 16:
+        assert not check.applies_to(world.major * 10_000)
         return
     with session(world.place(place, check.role), "test") as opened:
         Asker(LOGINS[check.role]).ask(opened, check, LABELS, 0.0)
