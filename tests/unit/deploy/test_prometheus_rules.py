@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from shippyard.config.models import Health
+from shippyard.health.loader import load_checks
 from shippyard.outcomes import ROOM_RULES
 
 ROOT = Path(__file__).parents[3]
@@ -81,6 +83,18 @@ def test_is_made_to_fire_to_keep_quiet_and_to_miss_its_metric(name: str) -> None
     assert quiet
     assert all("firing" not in states_expected(test) for test in quiet)
     assert f"{name} without its metric" in tests
+
+
+SECOND_LOOK = {"archiver_failing", "checksum_failure", "idle_in_transaction", "invalid_index"}
+"""What these ask is a yes or no; their limit is 0, or how long ago it may be."""
+SECOND_LOOK |= {"long_running"}
+
+
+def test_limits_are_those_that_the_daemon_goes_by() -> None:
+    """A rule compares with what the daemon tells of its own, never with a number typed again."""
+    compared = set(re.findall(r'alert_threshold\{rule="(\w+)"\}', "".join(map(str, RULES))))
+    alerts = {check.alert.rule for check in load_checks(Health()) if check.alert}
+    assert compared == alerts - SECOND_LOOK
 
 
 def test_no_test_is_of_a_rule_that_is_gone() -> None:
