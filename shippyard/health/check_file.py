@@ -45,7 +45,7 @@ _OURS = ("shippyard_health_check_", "shippyard_health_database_up", "shippyard_h
 _PLACEHOLDER = re.compile(r"%\((\w+)\)s")
 _FINE_PERCENT = re.compile(r"%%|%\(\w+\)s")
 _FORM = re.compile(r"(?P<name>.+)\.(?P<version>\d\d)$")
-_QUESTION = re.compile(r"\s*(?:--[^\n]*\n\s*)*(SELECT|WITH|VALUES|TABLE|SHOW)\b", re.IGNORECASE)
+_QUESTION = re.compile(r"\s*(?:--[^\n]*\n\s*)*(SELECT|WITH|VALUES|TABLE)\b", re.IGNORECASE)
 
 
 class CheckInvalid(Exception):
@@ -246,7 +246,7 @@ def _validate_summary(path: Path, template: str) -> None:
 
 def _validate_sql(path: Path, sql: str) -> None:
     if not _QUESTION.match(sql):
-        raise CheckInvalid(f"{path}:1: a check is one SELECT, WITH, VALUES, TABLE or SHOW")
+        raise CheckInvalid(f"{path}:1: a check is one SELECT, WITH, VALUES or TABLE")
     for number, line in enumerate(sql.splitlines(), 1):
         if "%" in _FINE_PERCENT.sub("", line):
             raise CheckInvalid(

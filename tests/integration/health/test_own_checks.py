@@ -8,7 +8,7 @@ import pytest
 
 from shippyard.config.models import Health
 from shippyard.health.asking import Asker
-from shippyard.health.loader import load_checks
+from shippyard.health.loader import CheckInvalid, load_checks
 from shippyard.health.model import Check
 from shippyard.postgres.session import QueryFailed, Session, session
 from shippyard.postgres.target import Target
@@ -97,3 +97,17 @@ def test_it_may_have_parameters(tmp_path: Path, stock: Session) -> None:
     check = own(tmp_path, sql, more="params = { factor = 7 }")
     answer, _ = Asker("postgres").ask(stock, check, {}, 0.0)
     assert answer.families[0].samples[0].value == 7
+
+
+def test_an_error_in_it_says_the_line_of_its_file(tmp_path: Path, stock: Session) -> None:
+    check = own(tmp_path, "SELECT n AS value\nFROM stock\nWHERE m > 1")
+    with pytest.raises(QueryFailed, match=r'column "m" does not exist LINE 3: WHERE m > 1'):
+        Asker("postgres").ask(stock, check, {}, 0.0)
+
+
+@pytest.mark.parametrize(
+    "sql", ["INSERT INTO stock VALUES (2)", "SHOW all", "-- so\nDELETE FROM stock", ""]
+)
+def test_what_is_no_question_is_not_loaded(tmp_path: Path, sql: str) -> None:
+    with pytest.raises(CheckInvalid, match=r"own\.sql:1: a check is one SELECT"):
+        own(tmp_path, sql)
