@@ -33,6 +33,7 @@ from shippyard.health.joined import Ground as HealthGround
 from shippyard.health.joined import watch
 from shippyard.health.live import LiveHealth
 from shippyard.health.loader import CheckInvalid, load_checks
+from shippyard.health.thresholds import Thresholds
 from shippyard.host.clock import Clock
 from shippyard.host.process import Processes
 from shippyard.host.pulse import Pulse
@@ -173,7 +174,8 @@ def _build(config: Config, base: Base) -> System:
     ground = HealthGround(
         base.exposition, base.metrics, live, base.clock, base.pulse, paging.observe
     )
-    looking = watch(config.databases, config.health, load_checks(config.health), ground)
+    checks = load_checks(config.health)
+    looking = watch(config.databases, config.health, checks, ground)
     loops: set[str] = {CONTROL, CALENDAR, *looking.loops}
     keeping = _safekeeping(config, base, loops)
     changing = _migrating(config, base, keeping, live)
@@ -205,6 +207,7 @@ def _build(config: Config, base: Base) -> System:
     )
     services: tuple[Service, ...] = (
         paging,
+        Thresholds(checks, config.alerting.rules, base.metrics),
         *looking.pollers,
         *looking.rovers,
         *keeping.services,

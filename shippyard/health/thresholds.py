@@ -11,15 +11,28 @@ from shippyard.health.model import Check
 from shippyard.telemetry.metrics import Metrics
 
 
-def tell(checks: Iterable[Check], rules: Mapping[str, RuleOverride], metrics: Metrics) -> None:
-    """Show limit and time of every alert that is told; those of a last configuration go."""
-    metrics.alert_threshold.clear()
-    metrics.alert_for.clear()
-    for check in checks:
-        if check.alert is None:
-            continue
-        override = rules.get(check.alert.rule, RuleOverride())
-        if override.enabled:
-            for_s = check.alert.for_s if override.for_s is None else override.for_s
-            metrics.alert_threshold.labels(check.alert.rule).set(check.alert.when.limit)
-            metrics.alert_for.labels(check.alert.rule).set(for_s)
+class Thresholds:
+    """Shows limit and time of every alert that is told, from start to stop."""
+
+    def __init__(
+        self, checks: Iterable[Check], rules: Mapping[str, RuleOverride], metrics: Metrics
+    ) -> None:
+        self._checks = tuple(checks)
+        self._rules = rules
+        self._metrics = metrics
+
+    def start(self) -> None:
+        """Show them."""
+        for check in self._checks:
+            if check.alert is None:
+                continue
+            override = self._rules.get(check.alert.rule, RuleOverride())
+            if override.enabled:
+                for_s = check.alert.for_s if override.for_s is None else override.for_s
+                self._metrics.alert_threshold.labels(check.alert.rule).set(check.alert.when.limit)
+                self._metrics.alert_for.labels(check.alert.rule).set(for_s)
+
+    def stop(self) -> None:
+        """Show none any more, for another configuration may have others."""
+        self._metrics.alert_threshold.clear()
+        self._metrics.alert_for.clear()

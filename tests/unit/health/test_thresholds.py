@@ -2,7 +2,7 @@
 
 from shippyard.config.models import CheckOverride, Health, RuleOverride
 from shippyard.health.loader import load_checks
-from shippyard.health.thresholds import tell
+from shippyard.health.thresholds import Thresholds
 from shippyard.telemetry.metrics import Metrics
 
 
@@ -18,10 +18,13 @@ def test_what_config_sets_is_what_is_told() -> None:
         labels = {"rule": rule}
         return metrics.registry.get_sample_value(f"shippyard_health_alert_{name}", labels)
 
-    tell(load_checks(Health()), {}, metrics)
+    first = Thresholds(load_checks(Health()), {}, metrics)
+    first.start()
     assert told("threshold", "connections_near_limit") == 0.9
     assert told("threshold", "long_running") is not None
-    tell(load_checks(Health(checks=near)), rules, metrics)
+    first.stop()
+    assert told("threshold", "long_running") is None
+    Thresholds(load_checks(Health(checks=near)), rules, metrics).start()
     assert told("threshold", "connections_near_limit") == 0.5
     assert told("for_seconds", "connections_near_limit") == 7
     assert told("for_seconds", "blocked") == 0
