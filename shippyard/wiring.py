@@ -6,6 +6,7 @@ Here, and only here, health's findings meet alerting, and the gate meets backup 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +29,7 @@ from shippyard.config.models import Config
 from shippyard.control.method import Method
 from shippyard.control.server import ControlServer
 from shippyard.examine import refuse_unknown_rules
+from shippyard.health import blockers
 from shippyard.health import methods as health_methods
 from shippyard.health.joined import Ground as HealthGround
 from shippyard.health.joined import watch
@@ -40,6 +42,7 @@ from shippyard.host.pulse import Pulse
 from shippyard.host.secrets import SecretMissing
 from shippyard.host.signing import KeyUnusable
 from shippyard.outcomes import Outcomes, Switchboard
+from shippyard.postgres.target import target_of
 from shippyard.safekeeping.ground import Ground
 from shippyard.safekeeping.joined import Safekeeping, join
 from shippyard.state.database import State
@@ -279,9 +282,11 @@ def _scheduler(
 
 
 def _methods(rooms: Rooms) -> list[Method]:
+    databases = rooms.config.databases
     return [
         *status.methods(rooms),
         *health_methods.build(rooms.pollers, rooms.rovers),
+        *blockers.build({each.name: partial(target_of, each, each.monitor) for each in databases}),
         *alerting_methods.build(rooms.alerting),
     ]
 

@@ -6,7 +6,7 @@ from shippyard.cli.ctl.alerts import alerts
 from shippyard.cli.ctl.asking import Asking, asks
 from shippyard.cli.ctl.backup import backup
 from shippyard.cli.ctl.drill import drill
-from shippyard.cli.ctl.health import health
+from shippyard.cli.ctl.health_group import health
 from shippyard.cli.ctl.jobs import jobs
 from shippyard.cli.ctl.migrate.group import migrate
 from shippyard.cli.ctl.restore import restore
