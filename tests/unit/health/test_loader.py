@@ -52,14 +52,14 @@ def test_the_shipped_rules() -> None:
         if check.alert
     }
     assert rules == {
-        "archiver_failing": ("page", 60, 5),
+        "archiver_failing": ("page", 60, 30),
         "blocked": ("page", 0, 1),
         "checksum_failure": ("page", 0, 5),
         "connections_near_limit": ("ticket", 30, 5),
         "idle_in_transaction": ("ticket", 0, 5),
         "invalid_index": ("ticket", 120, 30),
         "long_running": ("page", 0, 5),
-        "prepared_forgotten": ("ticket", 0, 5),
+        "prepared_forgotten": ("ticket", 0, 30),
         "replica_lagging": ("ticket", 300, 5),
         "sequence_ending": ("page", 0, 900),
         "sequence_high": ("ticket", 0, 900),
