@@ -1,10 +1,15 @@
 """What `health.blockers` says of a row that is held, by a session or by a prepared transaction."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from shippyard.control.method import Call, Document, MethodError, Peer
 from shippyard.health.blockers import build
+from shippyard.host.process import Processes
+from shippyard.postgres.embedded import embedded_cluster
 from shippyard.postgres.target import Target
+from shippyard.postgres.tools import server_tools
 from tests.conftest import Eventually
 from tests.integration.health.conftest import connect, watcher_of
 from tests.integration.health.test_locks_seen import held, waiting  # noqa: F401  a fixture
@@ -54,21 +59,25 @@ def test_an_unknown_database_is_refused(fresh_database: Target) -> None:
         told(fresh_database, database="nope")
 
 
+@pytest.fixture
+def preparing(processes: Processes) -> Iterator[Target]:
+    settings = {"max_prepared_transactions": "2"}
+    with embedded_cluster(server_tools(processes), processes, settings) as running:
+        yield running.target()
+
+
 def test_a_prepared_transaction_is_named_with_its_end(
-    fresh_database: Target, eventually: Eventually
+    preparing: Target, eventually: Eventually
 ) -> None:
-    with connect(fresh_database) as client:
-        if client.execute("SHOW max_prepared_transactions").fetchone() == ("0",):
-            pytest.skip("this server prepares no transactions")
+    with connect(preparing) as client:
         client.execute("CREATE TABLE stock AS SELECT 1 AS n")
-        client.execute("BEGIN")
-        client.execute("UPDATE stock SET n = 2")
-        client.execute("PREPARE TRANSACTION 'it''s'")
-        try:
-            with waiting(fresh_database, "UPDATE stock SET n = 3"):
-                eventually(lambda: bool(told(fresh_database)["prepared"]))
-                found = told(fresh_database)
-        finally:
-            client.execute("ROLLBACK PREPARED 'it''s'")
+        client.execute("CREATE TABLE other AS SELECT 1 AS n")
+        for table, gid in (("other", "bystander"), ("stock", "it''s")):
+            client.execute("BEGIN")
+            client.execute(f"UPDATE {table} SET n = 2".encode())
+            client.execute(f"PREPARE TRANSACTION '{gid}'".encode())
+        with waiting(preparing, "UPDATE stock SET n = 3"):
+            eventually(lambda: bool(told(preparing)["prepared"]))
+            found = told(preparing)
     assert [root["pid"] for root in found["roots"]] == [0]
     assert [each["action"] for each in found["prepared"]] == ["ROLLBACK PREPARED 'it''s'"]
