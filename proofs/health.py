@@ -3,10 +3,15 @@
 import signal
 import sys
 
-from proofs.know import crowd, flood, matrix
+from proofs.know import blocking, crowd, flood, matrix
 from proofs.table import Row, main
 
-ROWS: tuple[Row, ...] = (*crowd.ROWS, *matrix.ROWS, *flood.ROWS)
+ROWS: tuple[Row, ...] = (
+    *blocking.ROWS,
+    *crowd.ROWS,
+    *matrix.ROWS,
+    *flood.ROWS,
+)
 
 if __name__ == "__main__":
     # A stop asked for from outside takes down what was put up, as Ctrl-C does.

@@ -151,7 +151,8 @@ def _party(row: Row) -> Party:
         mode=row["mode"],
         relation=row["relation"],
         wait_s=row["wait_s"],
-        blockers=tuple(row["blockers"]),
+        # Workers of a parallel query are each reported as their leader.
+        blockers=tuple(dict.fromkeys(row["blockers"])),
     )
 
 
