@@ -58,7 +58,7 @@ class Trials:
 def detection(context: Context) -> Outcome:
     """From the moment that somebody waits to the moment that a scrape shows it."""
     trials = Trials([])
-    chance = random.Random(7)  # noqa: S311  only moments between polls
+    chance = random.Random(7)
     with rig(context) as stage:
         stage.start()
         until(lambda: stage.scrape().value(BLOCKED) == 0, PATIENCE_S, "nobody blocked")
