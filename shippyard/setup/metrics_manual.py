@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from shippyard.config.models import Health
 from shippyard.health.loader import load_checks
 from shippyard.health.model import Check, MetricSpec
-from shippyard.telemetry.metrics import Declared, Metrics
+from shippyard.telemetry.instruments import Declared
+from shippyard.telemetry.metrics import Metrics
 
 INTRODUCTION = """\
 # Metrics

@@ -5,44 +5,16 @@ A gauge that is unknown is removed, never left at its last value.
 """
 
 import sys
-from dataclasses import dataclass
-from typing import Literal
-
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    disable_created_metrics,
-)
-from prometheus_client.process_collector import ProcessCollector
 
 from shippyard import __version__
-
-DURATION_BUCKETS_S = (0.01, 0.05, 0.25, 1, 5)
-"""Few, for there are as many of each as checks and databases."""
-
-# One series more for each counter and histogram, and nobody asks for it.
-disable_created_metrics()  # type: ignore[no-untyped-call]
+from shippyard.telemetry.instruments import Instruments
 
 
-@dataclass(frozen=True)
-class Declared:
-    """One metric of the daemon's own, as it is scraped."""
-
-    name: str
-    kind: Literal["gauge", "counter", "histogram"]
-    help: str
-    labels: tuple[str, ...]
-
-
-class Metrics:
+class Metrics(Instruments):
     """One instrument per attribute, all on one registry."""
 
     def __init__(self) -> None:
-        self.registry = CollectorRegistry(auto_describe=True)
-        self.declared: list[Declared] = []
-        ProcessCollector(registry=self.registry)
+        super().__init__()
         self._declare_daemon()
         self._declare_health()
         self._declare_backup()
@@ -51,18 +23,6 @@ class Metrics:
         self._declare_offsite()
         self._declare_alerting()
         self._declare_migration()
-
-    def _gauge(self, name: str, help_: str, *labels: str) -> Gauge:
-        self.declared.append(Declared(name, "gauge", help_, labels))
-        return Gauge(name, help_, labels, registry=self.registry)
-
-    def _counter(self, name: str, help_: str, *labels: str) -> Counter:
-        self.declared.append(Declared(name, "counter", help_, labels))
-        return Counter(name, help_, labels, registry=self.registry)
-
-    def _histogram(self, name: str, help_: str, *labels: str) -> Histogram:
-        self.declared.append(Declared(name, "histogram", help_, labels))
-        return Histogram(name, help_, labels, buckets=DURATION_BUCKETS_S, registry=self.registry)
 
     def _declare_daemon(self) -> None:
         build = self._gauge(

@@ -1,14 +1,17 @@
 """What a scrape shows: the newest of every publisher, and nothing of one that withdrew."""
 
 import gzip
+import math
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
-from prometheus_client import Metric
+from prometheus_client import Metric, generate_latest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
+from prometheus_client.parser import text_string_to_metric_families as text_to_families
 
 from shippyard.telemetry.exposition import Exposition
-from shippyard.telemetry.formats import Format, Wanted, wanted
+from shippyard.telemetry.formats import Format, Wanted, wanted, written
 from shippyard.telemetry.metrics import Metrics
 from shippyard.telemetry.samples import Family, Sample
 
@@ -68,6 +71,30 @@ def test_openmetrics_is_read_by_its_own_parser(exposition: Exposition) -> None:
     assert found["shippyard_y"].type == "counter"
     assert found["shippyard_x"].samples[0].value == 1
     assert body.endswith("# EOF\n")
+
+
+def test_the_daemons_own_metrics_are_what_the_library_would_write() -> None:
+    metrics = Metrics()
+    metrics.check_duration.labels('a"\\b', "c\nd").observe(0.1)
+    metrics.job_runs.labels("dump", "ok").inc(3)
+    metrics.config_reload_time.set(math.inf)
+    metrics.loops_stuck.set(math.nan)
+    theirs = generate_latest(metrics.registry).decode()
+    assert _meant(written(metrics.registry, Format.TEXT).decode()) == _meant(theirs)
+
+
+def _meant(body: str) -> list[tuple[str, ...]]:
+    """Every sample with what is said of its family. What it is by itself never stands still."""
+    return [
+        (each.type, each.documentation, one.name, str(sorted(one.labels.items())), _said(one))
+        for each in text_to_families(body)
+        for one in each.samples
+        if not each.name.startswith("process_")
+    ]
+
+
+def _said(sample: Any) -> str:
+    return str(float(sample.value))
 
 
 def test_a_zipped_body_is_the_same_and_is_not_older(exposition: Exposition) -> None:
