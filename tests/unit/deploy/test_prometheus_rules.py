@@ -11,6 +11,7 @@ import yaml
 
 from shippyard.config.models import Health
 from shippyard.health.loader import load_checks
+from shippyard.health.model import Check
 from shippyard.outcomes import ROOM_RULES
 
 ROOT = Path(__file__).parents[3]
@@ -95,6 +96,34 @@ def test_limits_are_those_that_the_daemon_goes_by() -> None:
     compared = set(re.findall(r'alert_threshold\{rule="(\w+)"\}', "".join(map(str, RULES))))
     alerts = {check.alert.rule for check in load_checks(Health()) if check.alert}
     assert compared == alerts - SECOND_LOOK
+
+
+WATCHED = [check for check in load_checks(Health()) if check.alert]
+SEEN_BY = {"sequences_ending": "sequences"}
+"""A check that has no metric of its own, and the one whose metric its rule asks."""
+
+
+def alerts_named(check: Check) -> list[dict[str, Any]]:
+    """Prometheus's rules that ask what the check tells."""
+    source = SEEN_BY.get(check.name, check.name)
+    metrics = [
+        m.name for each in load_checks(Health()) if each.name == source for m in each.metrics
+    ]
+    return [rule for rule in RULES if any(name in rule["expr"] for name in metrics)]
+
+
+@pytest.mark.parametrize("check", WATCHED, ids=lambda check: check.name)
+def test_what_the_daemon_alerts_of_prometheus_does_too(check: Check) -> None:
+    assert alerts_named(check)
+
+
+@pytest.mark.parametrize("check", WATCHED, ids=lambda check: check.name)
+def test_a_limit_of_the_daemon_is_not_typed_again(check: Check) -> None:
+    """0 is no limit but "any"."""
+    assert check.alert is not None
+    bare = [re.sub(r"\[[^\]]*\]|\"[^\"]*\"", "", r["expr"]) for r in alerts_named(check)]
+    typed = {float(number) for each in bare for number in re.findall(r"(?<![\w.])[\d.]+", each)}
+    assert not check.alert.when.limit or check.alert.when.limit not in typed
 
 
 def test_no_test_is_of_a_rule_that_is_gone() -> None:
