@@ -37,8 +37,9 @@ integration: $(VENV)/.dev ## integration tests only
 acceptance: $(VENV)/.dev ## acceptance tests only
 	@STRICT=$(STRICT) $(BIN)/python -m tests.run acceptance
 
-docs: $(VENV)/.runtime ## write the pages that come from declarations
+docs: $(VENV)/.dev ## write the pages that come from declarations
 	@$(BIN)/python -m shippyard.setup.metrics_manual > docs/metrics.md.new && mv docs/metrics.md.new docs/metrics.md
+	@$(BIN)/python -m grafana.source.build
 
 proof-loop: $(VENV)/.dev ## prove the main job's claims (ROWS=a,b QUICK=1 WRITE=1)
 	@$(BIN)/python -m proofs.loop

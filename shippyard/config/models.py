@@ -319,7 +319,8 @@ class Access(Model):
 
     `owner` and `admin` never log in: the first owns everything in `schemas`, the second is the
     group of the back office. The monitor reads sequences, and tables of `monitor_schemas` only.
-    `restores` lets the migrator make databases. `others` are roles whose rights are somebody else's business.
+    `restores` lets the migrator make databases. `others` are roles whose rights are somebody
+    else's business.
     """
 
     owner: str = "shippyar_owner"

@@ -304,7 +304,7 @@ class Poller:
         place = place_of(self._database, check.scope)
         self._live.record(place, check.name, rows, every_s=check.every_s)
         self._board.succeeded(check.name, ended - started, ended)
-        self._metrics.check_duration.labels(*labels).observe(ended - started)
+        self._metrics.check_duration.labels(*labels).set(ended - started)
         self._metrics.check_last_success.labels(*labels).set(self._clock.now().timestamp())
         self._tell(check, answer)
 
@@ -364,7 +364,7 @@ class Poller:
         self._forget(check)
         labels = (self._database.name, check.name)
         self._metrics.check_errors.labels(*labels, kind).inc()
-        self._metrics.check_duration.labels(*labels).observe(took_s)
+        self._metrics.check_duration.labels(*labels).set(took_s)
         if self._board.failed(check.name, took_s, error):
             log.warning(
                 "health.check_failed",

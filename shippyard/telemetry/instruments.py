@@ -10,15 +10,11 @@ from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
-    Histogram,
     disable_created_metrics,
 )
 from prometheus_client.process_collector import ProcessCollector
 
-DURATION_BUCKETS_S = (0.01, 0.05, 0.25, 1, 5)
-"""Few, for there are as many of each as checks and databases."""
-
-# One series more for each counter and histogram, and nobody asks for it.
+# One series more for each counter, and nobody asks for it.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
@@ -27,7 +23,7 @@ class Declared:
     """One metric of the daemon's own, as it is scraped."""
 
     name: str
-    kind: Literal["gauge", "counter", "histogram"]
+    kind: Literal["gauge", "counter"]
     help: str
     labels: tuple[str, ...]
 
@@ -47,7 +43,3 @@ class Instruments:
     def _counter(self, name: str, help_: str, *labels: str) -> Counter:
         self.declared.append(Declared(name, "counter", help_, labels))
         return Counter(name, help_, labels, registry=self.registry)
-
-    def _histogram(self, name: str, help_: str, *labels: str) -> Histogram:
-        self.declared.append(Declared(name, "histogram", help_, labels))
-        return Histogram(name, help_, labels, buckets=DURATION_BUCKETS_S, registry=self.registry)

@@ -65,11 +65,11 @@ def test_every_panel_asks_something_that_can_be_parsed(promtool: Promtool, tmp_p
 
 def targets_of(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
     found = [target for panel in dashboard["panels"] for target in panel.get("targets", [])]
-    return found + [note["target"] for note in dashboard["annotations"]["list"]]
+    return found + [{"expr": note["expr"]} for note in dashboard["annotations"]["list"]]
 
 
 def filled_in(expression: str) -> str:
     filled = expression.replace("$__rate_interval", "1m")
-    for name in ("instance", "database", "cluster"):
+    for name in ("job", "instance", "database"):
         filled = filled.replace(f"${name}", ".*")
     return filled

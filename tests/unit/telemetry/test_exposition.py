@@ -75,7 +75,7 @@ def test_openmetrics_is_read_by_its_own_parser(exposition: Exposition) -> None:
 
 def test_the_daemons_own_metrics_are_what_the_library_would_write() -> None:
     metrics = Metrics()
-    metrics.check_duration.labels('a"\\b', "c\nd").observe(0.1)
+    metrics.check_duration.labels('a"\\b', "c\nd").set(0.1)
     metrics.job_runs.labels("dump", "ok").inc(3)
     metrics.config_reload_time.set(math.inf)
     metrics.loops_stuck.set(math.nan)
