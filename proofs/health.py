@@ -3,7 +3,7 @@
 import signal
 import sys
 
-from proofs.know import blocking, crowd, flood, matrix
+from proofs.know import blocking, crowd, flood, matrix, prometheus
 from proofs.table import Row, main
 
 ROWS: tuple[Row, ...] = (
@@ -11,6 +11,7 @@ ROWS: tuple[Row, ...] = (
     *crowd.ROWS,
     *matrix.ROWS,
     *flood.ROWS,
+    *prometheus.ROWS,
 )
 
 if __name__ == "__main__":

@@ -209,12 +209,17 @@ class Block:
 
 
 @contextlib.contextmanager
-def rig(context: Context) -> Iterator[Rig]:
-    """A cluster that runs with the database `shop` in it, and a daemon ready to be started."""
+def rig(context: Context, settings: Mapping[str, str] | None = None) -> Iterator[Rig]:
+    """A cluster that runs with the database `shop` in it, and a daemon ready to be started.
+
+    `settings` are the server's, beside those that every scratch cluster has.
+    """
     processes = Processes()
     with contextlib.ExitStack() as undo:
         undo.callback(processes.end_all)
-        cluster = undo.enter_context(scratch_cluster(context.folder / "postgres", processes))
+        cluster = undo.enter_context(
+            scratch_cluster(context.folder / "postgres", processes, settings)
+        )
         with psycopg.connect(**cluster.target().conninfo(), autocommit=True) as connection:
             connection.execute(f'CREATE DATABASE "{DATABASE}"'.encode())
         make_policy_roles(cluster.target())
@@ -229,10 +234,12 @@ def rig(context: Context) -> Iterator[Rig]:
 
 
 @contextlib.contextmanager
-def scratch_cluster(folder: Path, processes: Processes) -> Iterator[EmbeddedCluster]:
+def scratch_cluster(
+    folder: Path, processes: Processes, settings: Mapping[str, str] | None = None
+) -> Iterator[EmbeddedCluster]:
     """A running cluster in `folder`, gone at the end."""
     try:
-        cluster = EmbeddedCluster(folder, server_tools(processes), processes)
+        cluster = EmbeddedCluster(folder, server_tools(processes), processes, settings)
     except ToolsMissing as error:
         raise CouldNotRun(str(error)) from None
     try:
