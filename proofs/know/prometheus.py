@@ -40,7 +40,7 @@ READY_WITHIN_S = 30.0
 WORK_PAUSE_S = 0.02
 BLOCKED_S = 14.0
 """Long enough for a page."""
-AFTER_S = 10.0
+AFTER_S = 5.0
 FULL_S, QUICK_S = 180, 8
 SERVER = {"shared_preload_libraries": "pg_stat_statements"}
 HURRIED_S: dict[str, float] = {"medium": 2.0, "slow": 5.0}
@@ -186,7 +186,8 @@ def work(stage: Rig, length_s: float, say: Callable[[str], None]) -> None:
         until(lambda: time.monotonic() > ends, length_s + 5, "the work done")
         stage.stop()
         stage.start()
-        until(lambda: time.monotonic() > ends + AFTER_S, AFTER_S + 60, "it was scraped again")
+        again = time.monotonic()
+        until(lambda: time.monotonic() > again + AFTER_S, AFTER_S + 5, "it was scraped again")
     finally:
         over.set()
         application.join(10)
