@@ -24,9 +24,20 @@ from shippyard.migration.recording.relations import (
 )
 from shippyard.migration.recording.statements import Statements
 from shippyard.migration.recording.telling import Evidence, blocked_of, locks_of
-from shippyard.migration.recording.watching import RecordingFailed, Watcher, watching
+from shippyard.migration.recording.watching import (
+    ANSWER_TIMEOUT_S,
+    RecordingFailed,
+    Watcher,
+    watching,
+)
 from shippyard.migration.rehearsal.report import Recorded, Statement
-from shippyard.postgres.session import QueryFailed, Session, Unreachable, session
+from shippyard.postgres.session import (
+    QueryFailed,
+    Session,
+    Unreachable,
+    open_session,
+    session,
+)
 from shippyard.postgres.target import Target
 
 SETTLE_S = 1.0
@@ -193,7 +204,12 @@ def record(superuser: Target, *, application_prefix: str = PREFIX) -> Iterator[R
 
 def _begun(stack: contextlib.ExitStack, superuser: Target, prefix: str) -> Recording:
     counter = stack.enter_context(installed(superuser))
-    asking, lookup = (stack.enter_context(session(superuser, "recording")) for _ in range(2))
+    # The watcher answers by a lock that it gives back; on a busy machine that takes its time.
+    patient = {"lock_timeout": f"{ANSWER_TIMEOUT_S:.0f}s"}
+    asking = stack.enter_context(
+        contextlib.closing(open_session(superuser, "recording", settings=patient))
+    )
+    lookup = stack.enter_context(session(superuser, "recording"))
     disk = stack.enter_context(disk_watched(superuser))
     recording = Recording(asking, lookup, counter, disk)
     recording.watched_by(stack.enter_context(watching(superuser, prefix, recording.take)))
