@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from shippyard.health.evaluate import ROWS_MAX, Answer, evaluate
 from shippyard.health.model import EXTENSION_SCHEMA, Check, Lack, Row
-from shippyard.health.shapes import SHAPES, Shape
+from shippyard.health.shape import Shape
+from shippyard.health.shapes import SHAPES
 from shippyard.postgres.session import QueryFailed, Session, quoted
 
 EXTENSION_SQL = """

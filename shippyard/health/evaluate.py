@@ -10,7 +10,8 @@ from decimal import Decimal
 from typing import Any
 
 from shippyard.health.model import ROWS, AlertSpec, Check, Finding, MetricSpec, Row
-from shippyard.health.shapes import SHAPES, Shape, Shaped
+from shippyard.health.shape import Shape, Shaped
+from shippyard.health.shapes import SHAPES
 from shippyard.telemetry.samples import Family, Sample
 
 ROWS_MAX = 2000

@@ -5,36 +5,18 @@ remembers, and one line in `SHAPES`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 
 from shippyard.health.action import ending
 from shippyard.health.blocking import evidence_of, facts_of, tree_of
 from shippyard.health.model import Row
+from shippyard.health.shape import Shape, Shaped
+from shippyard.health.statements import Statements
 
 SESSIONS_TOLD = 10
 ROWS_TOLD = 20
-
-
-@dataclass(frozen=True)
-class Shaped:
-    """What an answer says. Metrics and `when` read `figures`; `evidence` goes with a finding.
-
-    `evidence` is asked only when there is a finding, and is given the figures that make it one.
-    """
-
-    figures: Sequence[Row]
-    evidence: Callable[[Sequence[Row]], Mapping[str, Any]]
-
-
-class Shape(Protocol):
-    """Makes sense of one check's answers. It may keep what it saw: each poller has its own."""
-
-    def __call__(self, rows: Sequence[Row], now_s: float) -> Shaped:
-        """What the rows say; `now_s` is monotonic."""
-        ...
 
 
 def plain_rows(rows: Sequence[Row]) -> Shaped:
@@ -72,6 +54,7 @@ SHAPES: Mapping[str, Callable[[], Shape]] = {
     "rows": _forgetful(plain_rows),
     "sessions": _forgetful(sessions),
     "blocking_tree": _forgetful(blocking_tree),
+    "statements": Statements,
 }
 
 
