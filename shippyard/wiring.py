@@ -29,7 +29,7 @@ from shippyard.config.models import Config
 from shippyard.control.method import Method
 from shippyard.control.server import ControlServer
 from shippyard.examine import refuse_unknown_rules
-from shippyard.health import blockers
+from shippyard.health import blockers, queries
 from shippyard.health import methods as health_methods
 from shippyard.health.joined import Ground as HealthGround
 from shippyard.health.joined import watch
@@ -287,8 +287,19 @@ def _methods(rooms: Rooms) -> list[Method]:
         *status.methods(rooms),
         *health_methods.build(rooms.pollers, rooms.rovers),
         *blockers.build({each.name: partial(target_of, each, each.monitor) for each in databases}),
+        *queries.build(_sources(rooms)),
         *alerting_methods.build(rooms.alerting),
     ]
+
+
+def _sources(rooms: Rooms) -> list[queries.Source]:
+    """The first poller of each cluster is the one that asks the cluster's checks."""
+    firsts: dict[str, queries.Source] = {}
+    for database, poller in zip(rooms.config.databases, rooms.pollers, strict=True):
+        reach = partial(target_of, database, database.monitor)
+        source = queries.Source(database.name, database.cluster, poller, reach)
+        firsts.setdefault(database.cluster, source)
+    return list(firsts.values())
 
 
 class _Http:

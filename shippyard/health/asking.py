@@ -36,6 +36,19 @@ class Lacking(Exception):
         self.lack = lack
 
 
+def schema_of(session: Session, extension: str) -> str:
+    """Where an extension was installed into the session's database.
+
+    Raises:
+        Lacking: it was not.
+        QueryFailed: the server gave no answer.
+    """
+    found = session.query(EXTENSION_SQL, {"name": extension}, timeout_s=ASK_TIMEOUT_S)
+    if not found:
+        raise Lacking(Lack("extension", f"not installed here: CREATE EXTENSION {extension}"))
+    return str(found[0]["schema"])
+
+
 class Asker:
     """Asks checks of one database, as the login `user`."""
 
@@ -47,6 +60,10 @@ class Asker:
     def reconnected(self) -> None:
         """Believe nothing any more of which extensions there are."""
         self._schemas.clear()
+
+    def shape(self, check: str) -> Shape | None:
+        """What makes sense of a check's answers, with what it remembers; None before the first."""
+        return self._shapes.get(check)
 
     def ask(
         self, session: Session, check: Check, labels: Mapping[str, str], now_s: float
@@ -83,12 +100,7 @@ class Asker:
     def _schema(self, session: Session, extension: str) -> str:
         known = self._schemas.get(extension)
         if known is None:
-            found = session.query(EXTENSION_SQL, {"name": extension}, timeout_s=ASK_TIMEOUT_S)
-            if not found:
-                raise Lacking(
-                    Lack("extension", f"not installed here: CREATE EXTENSION {extension}")
-                )
-            known = self._schemas[extension] = str(found[0]["schema"])
+            known = self._schemas[extension] = schema_of(session, extension)
         return known
 
     def _lacking(self, check: Check, error: QueryFailed) -> Lacking | None:

@@ -17,6 +17,7 @@ from shippyard.health.cadence import next_due, pause_s
 from shippyard.health.evaluate import Answer, AnswerUnusable
 from shippyard.health.live import LiveHealth, place_of
 from shippyard.health.model import Check, Finding, Lack, Observation, Row
+from shippyard.health.shape import Shape
 from shippyard.health.status import Board, PollerStatus
 from shippyard.host.clock import Clock
 from shippyard.host.secrets import SecretMissing
@@ -130,6 +131,10 @@ class Poller:
     def status(self) -> PollerStatus:
         """What is known of the database now."""
         return self._board.status(self._clock.monotonic())
+
+    def shape(self, check: str) -> Shape | None:
+        """What makes sense of a check's answers; None when it was not asked here yet."""
+        return self._asker.shape(check)
 
     # The loop.
 

@@ -5,6 +5,7 @@ import click
 from shippyard.cli.ctl.asking import Asking, asks
 from shippyard.cli.ctl.health import health as shown
 from shippyard.cli.ctl.health_blockers import blockers
+from shippyard.cli.ctl.health_queries import queries
 from shippyard.cli.exits import EXIT_CODES_HELP
 
 
@@ -41,3 +42,4 @@ def health(ctx: click.Context, _: Asking) -> None:
 
 
 health.add_command(blockers)
+health.add_command(queries)
