@@ -103,6 +103,7 @@ class Migrating:
 
     migrations: Migrations
     backfills: Backfills
+    audit: Audit
     services: Sequence[Service]
     jobs: Sequence[Job]
     methods: Sequence[Method]
@@ -167,7 +168,7 @@ def join(ground: Ground) -> Migrating:
     if policy:
         services.append(IsolationNotice(policy.runner_socket, guarded(ground.config)))
     jobs = (Job("migration.drift", DRIFT_SCHEDULE, drifts.look_at_all),)
-    return Migrating(migrations, backfills, services, jobs, methods)
+    return Migrating(migrations, backfills, audit, services, jobs, methods)
 
 
 def _advice_of(squawk: str | None, processes: Processes) -> Advise:

@@ -29,7 +29,7 @@ from shippyard.config.models import Config
 from shippyard.control.method import Method
 from shippyard.control.server import ControlServer
 from shippyard.examine import refuse_unknown_rules
-from shippyard.health import blockers, queries
+from shippyard.health import blockers, ending, queries
 from shippyard.health import methods as health_methods
 from shippyard.health.joined import Ground as HealthGround
 from shippyard.health.joined import watch
@@ -202,7 +202,7 @@ def _build(config: Config, base: Base) -> System:
     http.rooms = rooms
     control = ControlServer(
         config.control,
-        [*_methods(rooms), *keeping.methods, *changing.methods],
+        [*_methods(rooms, changing), *keeping.methods, *changing.methods],
         clock=base.clock,
         metrics=base.metrics,
         beat=base.pulse.register(CONTROL, CONTROL_LIMIT_S),
@@ -281,12 +281,19 @@ def _scheduler(
     )
 
 
-def _methods(rooms: Rooms) -> list[Method]:
-    databases = rooms.config.databases
+def _methods(rooms: Rooms, changing: migrating.Migrating) -> list[Method]:
+    databases, signal = rooms.config.databases, rooms.config.access.signal
+    logins = {
+        each.name: ending.Logins(
+            partial(target_of, each, each.monitor), partial(target_of, each, signal)
+        )
+        for each in databases
+    }
     return [
         *status.methods(rooms),
         *health_methods.build(rooms.pollers, rooms.rovers),
         *blockers.build({each.name: partial(target_of, each, each.monitor) for each in databases}),
+        *ending.build(logins, changing.audit),
         *queries.build(_sources(rooms)),
         *alerting_methods.build(rooms.alerting),
     ]
