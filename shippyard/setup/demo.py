@@ -165,7 +165,7 @@ class Tour:
             body = answer.read().decode()
         elapsed_ms = (time.monotonic() - started) * 1000
         series = [line for line in body.splitlines() if line and not line.startswith("#")]
-        up = f'shippyard_health_database_up{{database="{DATABASE}"}} 1.0'
+        up = f'shippyard_health_database_up{{database="{DATABASE}"}} 1'
         _expect(up in series, f"the scrape does not say {up}")
         tell(url)
         return f"{len(series)} series in {elapsed_ms:.1f} ms, from memory"
