@@ -68,6 +68,10 @@ class Statements:
     def _see(self, session: Activity) -> None:
         waited_s = self._pauses.waited_s(session.pid)
         running = self._active.pop(session.pid, _Active(session, self.revision, waited_s))
+        if running.session.query_id is None:
+            # The server shows a statement's text a moment before it has worked out its id.
+            known = replace(running.session, query_id=session.query_id)
+            running = replace(running, session=known)
         if session.state == "active":
             self._active[session.pid] = running
         else:

@@ -217,6 +217,16 @@ def test_a_statement_ends_when_the_next_begins_or_its_session_is_gone() -> None:
     assert ran(first, second, look(1.7)) == [("A", 0.2), ("B", 0.5)]
 
 
+def test_an_id_that_is_known_a_moment_later_is_the_statements() -> None:
+    pauses = Pauses()
+    built = Statements(pauses)
+    for at_s, query_id in ((1.1, None), (1.2, 42)):
+        each = look(at_s, sessions=[[7, "active", 1.0, 1.0, query_id, "UPDATE t"]])
+        pauses.observe(each)
+        built.observe(each)
+    assert [one.query_id for one in built.ran(2.0)] == [42]
+
+
 def test_of_a_statement_that_runs_often_the_longest_is_kept() -> None:
     runs = [
         look(n, sessions=[[7, "idle", n - took, n, None, "A"]])
