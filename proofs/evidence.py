@@ -16,7 +16,7 @@ INTRODUCTION = """\
 # Evidence
 
 What was claimed, what was measured, and how to measure it again. Written by the proofs themselves
-(`make proof-loop WRITE=1`, and `proof-backups`, `proof-schema`, `proof-migrations`); a figure
+(`make proof-loop WRITE=1`, and `proof-backups`, `-schema`, `-migrations`, `-health`); a figure
 stands here only because a run gave it.
 """
 
