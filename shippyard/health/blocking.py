@@ -4,7 +4,7 @@ Pure: rows of the check `blocking_edges` go in. Breadth first, so time grows wit
 edges, never with paths (a hot row with 500 waiters has more paths than atoms). Cycles end.
 """
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -151,17 +151,23 @@ def _party(row: Row) -> Party:
         mode=row["mode"],
         relation=row["relation"],
         wait_s=row["wait_s"],
-        # Workers of a parallel query are each reported as their leader.
-        blockers=tuple(dict.fromkeys(row["blockers"])),
+        blockers=_each_once(row["blockers"]),
     )
 
 
+def _each_once(blockers: Sequence[int]) -> tuple[int, ...]:
+    """Workers of a parallel query are each told as their leader: rare, and rows may be long."""
+    is_each_once = len(set(blockers)) == len(blockers)
+    return tuple(blockers) if is_each_once else tuple(dict.fromkeys(blockers))
+
+
 def _waiters_by_blocker(victims: Iterable[Party]) -> dict[int, list[int]]:
-    waiters: dict[int, list[int]] = {}
+    waiters: defaultdict[int, list[int]] = defaultdict(list)
     for victim in victims:
+        pid = victim.pid
         for blocker in victim.blockers:
-            waiters.setdefault(blocker, []).append(victim.pid)
-    return waiters
+            waiters[blocker].append(pid)
+    return dict(waiters)
 
 
 def _depths(waiters: Mapping[int, Sequence[int]], starts: Iterable[int]) -> dict[int, int]:
