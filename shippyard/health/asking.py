@@ -16,6 +16,8 @@ SELECT n.nspname AS schema FROM pg_extension AS e JOIN pg_namespace AS n ON n.oi
 WHERE e.extname = %(name)s
 """
 ASK_TIMEOUT_S = 2.0
+PREPARED_WITHIN_S = 5.0
+"""What is asked more seldom is planned anew each time, and keeps no plan in the server's memory."""
 
 _NOT_PERMITTED = "42501"
 # What an extension says whose library the server did not load, and one that is gone again.
@@ -83,7 +85,10 @@ class Asker:
         statement = self._statement(session, check)
         try:
             if check.is_shipped:
-                return session.query(statement, check.params, timeout_s=check.timeout_s)
+                often = check.every_s <= PREPARED_WITHIN_S
+                return session.query(
+                    statement, check.params, timeout_s=check.timeout_s, prepare=often
+                )
             return session.query_bounded(
                 statement, check.params, timeout_s=check.timeout_s, rows_max=ROWS_MAX + 1
             )

@@ -7,6 +7,7 @@ network gone), the socket is shut a second later, so that no thread ever waits f
 import contextlib
 import select
 import socket
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, LiteralString
@@ -63,8 +64,11 @@ class Session:
         *,
         timeout_s: float = 5.0,
         binary: bool = False,
+        prepare: bool = False,
     ) -> list[Row]:
         """All rows of one statement. With `binary` the server refuses more than one in the text.
+
+        `prepare` is for what is asked time and again: the server keeps its plan with the session.
 
         Raises:
             QueryFailed: refused, timed out, or the server was lost; then the session is closed.
@@ -75,8 +79,11 @@ class Session:
             with self._severed_after(limit_s, severed):
                 self._limit(int(timeout_s * 1000))
                 # Statements come from files that ship with the code or that the operator owns.
-                cursor = self._connection.execute(_trusted(statement), params, binary=binary)
-                return cursor.fetchall() if cursor.description else []
+                cursor = self._connection.execute(
+                    _trusted(statement), params, binary=binary, prepare=prepare
+                )
+                # Cheaper to ask than `description`, which describes every column.
+                return [] if cursor.rownumber is None else cursor.fetchall()
         except psycopg.Error as error:
             if error.sqlstate is None:
                 self.close()
@@ -193,7 +200,8 @@ def open_session(
         )
     except psycopg.Error as error:
         raise Unreachable(f"{target}: {one_line(error)}") from None
-    connection.prepare_threshold = None
+    # Nothing is prepared unless it is asked for.
+    connection.prepare_threshold = sys.maxsize
     return Session(connection)
 
 

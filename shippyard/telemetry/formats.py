@@ -16,6 +16,8 @@ from shippyard.telemetry.samples import Family, Sample
 
 EOF = b"# EOF\n"
 """OpenMetrics ends with it; what does not end so was cut off."""
+KEPT_MAX = 4000
+"""Names with labels that are kept written: most series are there again the next time."""
 
 
 class Format(StrEnum):
@@ -53,7 +55,7 @@ def written(registry: CollectorRegistry, how: Format) -> bytes:
 
 def head(family: Family, how: Format) -> bytes:
     """What stands above a family's samples."""
-    return _head(family.name.removesuffix("_total"), family.help, family.kind, how).encode()
+    return _kept_head(family.name.removesuffix("_total"), family.help, family.kind, how)
 
 
 def body(family: Family) -> bytes:
@@ -61,9 +63,14 @@ def body(family: Family) -> bytes:
     return "".join(_line(family.name, sample) for sample in family.samples).encode()
 
 
+@lru_cache(maxsize=KEPT_MAX)
+def _kept_head(name: str, help_: str, kind: str, how: Format) -> bytes:
+    return _head(name, help_, kind, how).encode()
+
+
 def _whole(metric: Metric, how: Format) -> str:
     lines = [
-        f"{_kept_series(sample.name, tuple(sample.labels.items()))} {_number(sample.value)}\n"
+        f"{_series(sample.name, tuple(sample.labels.items()))} {_number(sample.value)}\n"
         for sample in metric.samples
     ]
     return _head(metric.name, metric.documentation, metric.type, how) + "".join(lines)
@@ -87,13 +94,10 @@ def _line(name: str, sample: Sample) -> str:
     return f"{_series(name, tuple(sample.labels.items()))} {_number(sample.value)}\n"
 
 
+@lru_cache(maxsize=KEPT_MAX)
 def _series(name: str, labels: tuple[tuple[str, str], ...]) -> str:
     said = ",".join(f'{key}="{_escape(value)}"' for key, value in labels)
     return f"{name}{{{said}}}" if said else name
-
-
-# The daemon's own series are the same at every scrape; checks' come and go and are written once.
-_kept_series = lru_cache(maxsize=10_000)(_series)
 
 
 def _number(value: float) -> str:

@@ -2,6 +2,7 @@
 -- wait for, in one look. Who waits is taken from pg_locks: wait_event_type misses a waiter that runs
 -- its deadlock check. pg_blocking_pids names hard blockers and those queued ahead; pid 0 is a
 -- prepared transaction. The tree is built by the caller: as a recursive query it takes 2^n paths.
+-- Of the sessions only the parties are looked up, by the function beneath pg_stat_activity.
 WITH waiting AS MATERIALIZED (
   SELECT DISTINCT ON (pid) pid, locktype, mode, database, relation, waitstart
   FROM pg_locks
@@ -14,7 +15,7 @@ WITH waiting AS MATERIALIZED (
   -- A hot row has as many pairs as the square of its waiters: they are gone through once.
   SELECT DISTINCT unnest(pid || blockers) AS pid FROM edges
 )
-SELECT p.pid, a.backend_start, a.datname, a.usename, a.application_name, a.state,
+SELECT p.pid, a.backend_start, d.datname, pg_get_userbyid(a.usesysid) AS usename, a.application_name, a.state,
        extract(epoch FROM clock_timestamp() - a.state_change)::float8 AS state_age_s,
        left(a.query, 1024) AS query,
        e.locktype, e.mode,
@@ -31,6 +32,7 @@ SELECT p.pid, a.backend_start, a.datname, a.usename, a.application_name, a.state
        coalesce(e.blockers, '{}') AS blockers
 FROM parties p
 LEFT JOIN edges e ON e.pid = p.pid
-LEFT JOIN pg_stat_activity a ON a.pid = p.pid
+LEFT JOIN LATERAL pg_stat_get_activity(p.pid) a ON true
+LEFT JOIN pg_database d ON d.oid = a.datid
 ORDER BY e.pid IS NOT NULL, wait_s DESC NULLS LAST
 LIMIT 2000

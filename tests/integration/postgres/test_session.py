@@ -30,6 +30,15 @@ def test_the_server_ends_a_slow_statement_and_the_session_lives_on(fresh_databas
         assert opened.query("SELECT 1 AS one") == [{"one": 1}]
 
 
+def test_only_what_is_asked_time_and_again_keeps_a_plan(fresh_database: Target) -> None:
+    with session(fresh_database, "test") as opened:
+        for _ in range(9):
+            opened.query("SELECT 1 AS seldom")
+            opened.query("SELECT 2 AS often", prepare=True)
+        kept = opened.query("SELECT statement FROM pg_prepared_statements")
+        assert kept == [{"statement": "SELECT 2 AS often"}]
+
+
 def test_a_stopped_server_costs_a_second_more_than_the_timeout(processes: Processes) -> None:
     with embedded_cluster(server_tools(processes), processes) as stopped:
         with session(stopped.target(), "test") as opened:

@@ -49,7 +49,12 @@ class ScriptedSession:
         self.asked: list[str] = []
 
     def query(
-        self, statement: str, params: Mapping[str, Any], *, timeout_s: float
+        self,
+        statement: str,
+        params: Mapping[str, Any],
+        *,
+        timeout_s: float,
+        prepare: bool = False,
     ) -> list[dict[str, Any]]:
         self.asked.append(statement)
         self._clock.advance(self.took_s.get(statement, 0.01))

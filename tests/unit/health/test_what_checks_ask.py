@@ -26,6 +26,7 @@ ONE_ROW = {
     "ddl_queue",
     "replication_standby",
     "server",
+    "settings_pending",
     "statements_info",
     "wal",
     "wal_dir",
