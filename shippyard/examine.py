@@ -8,7 +8,7 @@ from shippyard.calendar.due import BadSchedule, parse_schedule
 from shippyard.config.loading import ConfigError
 from shippyard.config.models import Config, Health
 from shippyard.health.loader import CheckInvalid, load_checks
-from shippyard.health.poller import UNREACHABLE
+from shippyard.health.shown import UNREACHABLE
 from shippyard.outcomes import ROOM_RULES
 
 OWN_RULES = frozenset({UNREACHABLE, DEAD_RULE}) | ROOM_RULES

@@ -1,8 +1,7 @@
 """Owns asking one database its checks: one thread, one connection, each check on its own cadence.
 
-A check that fails harms only itself. A connection that is lost takes every sample with it, because
-a stale value is worse than none; it is sought again for ever, with growing pauses. The loop beats
-whether or not the database answers.
+A check that fails harms only itself. A connection that is lost is sought again for ever, with
+growing pauses. The loop beats whether or not the database answers. What came of it is `Shown`.
 """
 
 import random
@@ -15,10 +14,11 @@ from shippyard.config.models import Database
 from shippyard.health.asking import Asker, Lacking
 from shippyard.health.cadence import next_due, pause_s
 from shippyard.health.evaluate import Answer, AnswerUnusable
-from shippyard.health.live import LiveHealth, place_of
-from shippyard.health.model import Check, Finding, Lack, Observation, Row
+from shippyard.health.live import LiveHealth
+from shippyard.health.model import Check, Lack, Observation, Row
 from shippyard.health.shape import Shape
-from shippyard.health.status import Board, PollerStatus
+from shippyard.health.shown import Shown
+from shippyard.health.status import PollerStatus
 from shippyard.host.clock import Clock
 from shippyard.host.secrets import SecretMissing
 from shippyard.postgres.session import QueryFailed, Session, Unreachable, open_session
@@ -36,10 +36,6 @@ PING_TIMEOUT_S = 2.0
 LACKING_AGAIN_S = 900.0
 """What a check lacks is looked for again so often, and after a reconnect."""
 
-UNREACHABLE = "unreachable"
-UNREACHABLE_FOR_S = 30.0
-"""A restart of the server is over sooner."""
-
 CLEARS = 2
 """So many answers after an outage are reported; one alone could be flapping."""
 
@@ -51,10 +47,12 @@ _NAMED = {"57014": "timeout", "55P03": "lock_timeout"}
 class Poller:
     """Polls one database until stopped; stopping twice, or before starting, is fine.
 
-    `target` may be a function, so that a password is read when it is needed. `observe` is told
-    after every successful run of a check with an alert, and only then: a look that failed never
-    ends an incident.
+    `target` may be a function, so that a password is read when it is needed. For `observe` see
+    `Shown`.
     """
+
+    TELLS_REACH = True
+    """Whether it is for this one to tell on-call that the server does not answer."""
 
     def __init__(
         self,
@@ -75,16 +73,21 @@ class Poller:
         self._database = database
         self._target = target
         self._checks = [c for c in checks if c.scope == "database" or runs_instance_checks]
-        self._runs_instance_checks = runs_instance_checks
-        self._exposition = exposition
-        self._metrics = metrics
-        self._observe = observe
-        self._live = live
+        self._shown = Shown(
+            database,
+            self._checks,
+            exposition=exposition,
+            metrics=metrics,
+            observe=observe,
+            live=live,
+            clock=clock,
+            shows_instance=runs_instance_checks,
+            tells_reach=self.TELLS_REACH,
+        )
         self._clock = clock
         self._beat = beat
         self._connect_timeout_s = min(connect_timeout_s, CONNECT_MAX_S)
         self._reconnect_max_s = reconnect_max_s
-        self._board = Board(database.name, database.cluster)
         self._asker = Asker(database.monitor.user)
         self._stop = threading.Event()
         self._stop_by = 0.0
@@ -99,7 +102,7 @@ class Poller:
 
     def start(self) -> None:
         """Begin to poll in the background."""
-        self._metrics.database_up.labels(self._database.name).set(0)
+        self._shown.unknown()
         self._thread = threading.Thread(
             target=self._run, name=f"poller:{self._database.name}", daemon=True
         )
@@ -125,12 +128,11 @@ class Poller:
         if thread is None:
             return  # never started, or stopped before: what is shown now is another poller's
         thread.join(max(0.0, self._stop_by - self._clock.monotonic()))
-        self._withdraw_all()
-        self._forget_gauges()
+        self._shown.forget()
 
     def status(self) -> PollerStatus:
         """What is known of the database now."""
-        return self._board.status(self._clock.monotonic())
+        return self._shown.status()
 
     def shape(self, check: str) -> Shape | None:
         """What makes sense of a check's answers; None when it was not asked here yet."""
@@ -195,19 +197,13 @@ class Poller:
         self._answered_at = self._clock.monotonic()
         if self._stop.is_set():
             return
-        if not self._board.up:
-            self._mark_up(session)
+        if not self._shown.up:
+            self._failures = 0
+            self._shown.came_up(session.server_version)
         # Last, for it may take long, and stopping may have ended meanwhile.
         if self._clears_owed:
             self._clears_owed -= 1
-            self._tell_reach(None)
-
-    def _mark_up(self, session: Session) -> None:
-        self._failures = 0
-        self._board.came_up(session.server_version)
-        self._metrics.database_up.labels(self._database.name).set(1)
-        version = self._board.status(self._answered_at).server_version
-        log.info("health.connected", database=self._database.name, server_version=version)
+            self._shown.tell_it_answers()
 
     def _went_down(self, error: str) -> None:
         """Show nothing of the database, say so once, and wait before the next try."""
@@ -216,31 +212,13 @@ class Poller:
             self._session = None
         if self._stop.is_set():
             return  # what is shown by now may be the next poller's
-        self._withdraw_all()
         self._failures += 1
         if self._failures == 1:
             log.warning("health.connection_lost", database=self._database.name, error=error)
-        self._board.went_down(error)
         self._clears_owed = CLEARS
-        self._tell_reach(Finding(f"{self._database.name} does not answer: {error}", {}))
+        self._shown.went_down(error)
         # Not cryptographic: it only keeps daemons from coming back all at once.
         self._pause(pause_s(self._failures, self._reconnect_max_s, random.random()))  # noqa: S311
-
-    def _withdraw_all(self) -> None:
-        for check in self._checks:
-            self._exposition.withdraw(self._publisher(check))
-            self._metrics.series_folded.remove(self._database.name, check.name)
-            self._unlack(check)
-        if self._runs_instance_checks:
-            self._live.forget(self._database.cluster)
-        self._live.forget(place_of(self._database))
-        self._metrics.database_up.labels(self._database.name).set(0)
-
-    def _forget_gauges(self) -> None:
-        """A database that is no longer polled is not one that is down."""
-        self._metrics.database_up.remove(self._database.name)
-        for check in self._checks:
-            self._metrics.check_last_success.remove(self._database.name, check.name)
 
     def _pause(self, length_s: float) -> None:
         until = self._clock.monotonic() + length_s
@@ -263,7 +241,7 @@ class Poller:
     def _ask(self, session: Session, check: Check) -> None:
         started = self._clock.monotonic()
         try:
-            answer, rows = self._asker.ask(session, check, self._labels(check), started)
+            answer, rows = self._asker.ask(session, check, self._shown.labels(check), started)
         except Lacking as lacking:
             self._answered(session)
             self._lacks(check, lacking.lack)
@@ -272,22 +250,37 @@ class Poller:
         except AnswerUnusable as error:
             self._answered(session)
             self._failed(check, started, str(error), "answer")
-            self._schedule(check, started)
         else:
             self._answered(session)
             self._succeeded(check, started, answer, rows)
-            self._schedule(check, started)
 
     def _refused(self, session: Session, check: Check, started: float, error: QueryFailed) -> None:
         if error.sqlstate is None or error.sqlstate in _ENDED or session.closed:
             self._failed(check, started, str(error), "lost")
-            self._schedule(check, started)
             self._suspect_of_loss(check)
             self._went_down(str(error))
         else:
             self._answered(session)
             self._failed(check, started, str(error), kind_of(error.sqlstate))
-            self._schedule(check, started)
+
+    def _succeeded(self, check: Check, started: float, answer: Answer, rows: Sequence[Row]) -> None:
+        took_s = self._clock.monotonic() - started
+        if self._suspect == check.name:
+            self._suspect = None
+        if not self._stop.is_set():
+            self._shown.succeeded(check, took_s, answer, rows)
+        self._schedule(check, started)
+
+    def _failed(self, check: Check, started: float, error: str, kind: str) -> None:
+        if not self._stop.is_set():
+            self._shown.failed(check, self._clock.monotonic() - started, error, kind)
+        self._schedule(check, started)
+
+    def _lacks(self, check: Check, lack: Lack) -> None:
+        """Looked for again much later: asking on would mend nothing."""
+        if not self._stop.is_set():
+            self._shown.lacks(check, lack)
+        self._due[check.name] = self._clock.monotonic() + max(LACKING_AGAIN_S, check.every_s)
 
     def _suspect_of_loss(self, check: Check) -> None:
         """After a loss all is due at once, but for a check that loses it time and again."""
@@ -295,101 +288,9 @@ class Poller:
         self._suspect = check.name
         self._due = {check.name: self._due[check.name]} if again else {}
 
-    def _succeeded(self, check: Check, started: float, answer: Answer, rows: Sequence[Row]) -> None:
-        ended = self._clock.monotonic()
-        if self._suspect == check.name:
-            self._suspect = None
-        if self._stop.is_set():
-            return
-        labels = (self._database.name, check.name)
-        publisher = self._publisher(check)
-        folded = self._exposition.publish(publisher, answer.families, check.series_max)
-        self._metrics.series_folded.labels(*labels).set(folded)
-        self._unlack(check)
-        place = place_of(self._database, check.scope)
-        self._live.record(place, check.name, rows, every_s=check.every_s)
-        self._board.succeeded(check.name, ended - started, ended)
-        self._metrics.check_duration.labels(*labels).set(ended - started)
-        self._metrics.check_last_success.labels(*labels).set(self._clock.now().timestamp())
-        self._tell(check, answer)
-
-    def _tell(self, check: Check, answer: Answer) -> None:
-        alert = check.alert
-        if alert is None:
-            return
-        self._board.found(alert.rule, answer.finding)
-        where = (self._database.cluster, self._database.name)
-        self._report(Observation(alert.rule, *where, alert.severity, alert.for_s, answer.finding))
-
-    def _tell_reach(self, finding: Finding | None) -> None:
-        """No answer is itself something seen, unlike a check that failed."""
-        where = (self._database.cluster, self._database.name)
-        self._report(Observation(UNREACHABLE, *where, "page", UNREACHABLE_FOR_S, finding))
-
-    def _report(self, seen: Observation) -> None:
-        try:
-            self._observe(seen)
-        except Exception:  # samples don't suffer from trouble in alerting
-            log.exception("health.observer_failed", rule=seen.rule)
-
-    def _lacks(self, check: Check, lack: Lack) -> None:
-        """Said once, shown, and looked for again much later: asking on would mend nothing."""
-        if self._stop.is_set():
-            return
-        self._forget(check)
-        labels = (self._database.name, check.name)
-        self._metrics.check_unavailable.labels(*labels, lack.reason).set(1)
-        if self._board.lacking(check.name, lack):
-            log.warning(
-                "health.check_unavailable",
-                database=self._database.name,
-                check=check.name,
-                reason=lack.reason,
-                says=lack.says,
-            )
-        self._due[check.name] = self._clock.monotonic() + max(LACKING_AGAIN_S, check.every_s)
-
-    def _forget(self, check: Check) -> None:
-        """What the check said before is not known any more; the others go on."""
-        self._exposition.withdraw(self._publisher(check))
-        self._live.forget(place_of(self._database, check.scope), check.name)
-        if check.alert:
-            self._board.found(check.alert.rule, None)
-        self._metrics.series_folded.remove(self._database.name, check.name)
-        self._unlack(check)
-
-    def _unlack(self, check: Check) -> None:
-        labels = {"database": self._database.name, "check": check.name}
-        self._metrics.check_unavailable.remove_by_labels(labels)
-
-    def _failed(self, check: Check, started: float, error: str, kind: str) -> None:
-        if self._stop.is_set():
-            return
-        took_s = self._clock.monotonic() - started
-        self._forget(check)
-        labels = (self._database.name, check.name)
-        self._metrics.check_errors.labels(*labels, kind).inc()
-        self._metrics.check_duration.labels(*labels).set(took_s)
-        if self._board.failed(check.name, took_s, error):
-            log.warning(
-                "health.check_failed",
-                database=self._database.name,
-                check=check.name,
-                kind=kind,
-                error=error,
-                elapsed_s=round(took_s, 3),
-            )
-
     def _schedule(self, check: Check, started: float) -> None:
         now = self._clock.monotonic()
         self._due[check.name] = next_due(self._due[check.name], check.every_s, now, now - started)
-
-    def _labels(self, check: Check) -> dict[str, str]:
-        own = {"database": self._database.name}
-        return {**own, "cluster": self._database.cluster} if check.scope == "instance" else own
-
-    def _publisher(self, check: Check) -> str:
-        return f"{self._database.name}/{check.name}"
 
 
 def kind_of(sqlstate: str) -> str:

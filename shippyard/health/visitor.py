@@ -4,13 +4,13 @@ Whoever gives it turns decides when. Whether the server answers at all is for th
 to tell on-call.
 """
 
-from shippyard.health.model import Finding, Observation
 from shippyard.health.poller import Poller
 
 
 class Visitor(Poller):
     """One visited database. All but `visit`, `stop` and `leave` is as with every poller."""
 
+    TELLS_REACH = False
     _next_at = 0.0
 
     def visit(self) -> None:
@@ -21,8 +21,8 @@ class Visitor(Poller):
         try:
             self._ask_due(self._clock.monotonic())
         finally:
-            # A histogram for every visited database would be most of what is scraped.
-            self._metrics.check_duration.remove_by_labels({"database": self._database.name})
+            # A series for every check of every visited database would be most of what is scraped.
+            self._shown.forget_durations()
             session, self._session = self._session, None
             if session is not None:
                 session.close()
@@ -30,17 +30,12 @@ class Visitor(Poller):
     def stop(self) -> None:
         """Show nothing of the database any more; what was found there stays as it is."""
         self.begin_stop()
-        self._withdraw_all()
-        self._forget_gauges()
-        self._metrics.check_errors.remove_by_labels({"database": self._database.name})
+        self._shown.forget()
+        self._shown.forget_errors()
 
     def leave(self) -> None:
         """The database is gone: what was found there is over."""
-        where = (self._database.cluster, self._database.name)
-        found = self._board.status(self._clock.monotonic()).findings
-        for alert in (check.alert for check in self._checks):
-            if alert is not None and alert.rule in found:
-                self._report(Observation(alert.rule, *where, alert.severity, alert.for_s, None))
+        self._shown.tell_all_is_over()
         self.stop()
 
     def _ask_due(self, now: float) -> None:
@@ -55,6 +50,3 @@ class Visitor(Poller):
 
     def _pause(self, length_s: float) -> None:
         """The next turn comes soon enough, and the others should not wait for this one."""
-
-    def _tell_reach(self, finding: Finding | None) -> None:
-        """Not this one's to tell."""

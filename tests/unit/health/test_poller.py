@@ -252,7 +252,7 @@ def test_an_observer_that_fails_costs_no_samples(house: Build) -> None:
     def broken(_: Observation) -> None:
         raise RuntimeError("state is full")
 
-    made.poller._observe = broken
+    made.poller._shown._observe = broken
     made.run_for(2)
     assert made.shown("a_things{")
 
@@ -415,7 +415,7 @@ def test_a_stopped_poller_whose_query_is_cut_off_only_closes_its_session(house: 
 
 def test_what_is_told_when_stopping_began_is_not_shown_after(house: Build) -> None:
     made = house(check("a", 1), a=[{"value": 7}])
-    made.poller._observe = lambda _: made.poller.begin_stop()
+    made.poller._shown._observe = lambda _: made.poller.begin_stop()
     made.run_for(0.005)
     made.poller._turn()
     assert not made.shown("a_things{")
