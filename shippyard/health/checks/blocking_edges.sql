@@ -2,7 +2,7 @@
 -- wait for, in one look. Who waits is taken from pg_locks: wait_event_type misses a waiter that runs
 -- its deadlock check. pg_blocking_pids names hard blockers and those queued ahead; pid 0 is a
 -- prepared transaction. The tree is built by the caller: as a recursive query it takes 2^n paths.
--- Of the sessions only the parties are looked up, by the function beneath pg_stat_activity.
+-- Sessions are looked at only when somebody waits, by the function beneath pg_stat_activity.
 WITH waiting AS MATERIALIZED (
   SELECT DISTINCT ON (pid) pid, locktype, mode, database, relation, waitstart
   FROM pg_locks
@@ -32,7 +32,9 @@ SELECT p.pid, a.backend_start, d.datname, pg_get_userbyid(a.usesysid) AS usename
        coalesce(e.blockers, '{}') AS blockers
 FROM parties p
 LEFT JOIN edges e ON e.pid = p.pid
-LEFT JOIN LATERAL pg_stat_get_activity(p.pid) a ON true
+LEFT JOIN (
+  SELECT * FROM pg_stat_get_activity(NULL) WHERE EXISTS (SELECT FROM edges)
+) a ON a.pid = p.pid
 LEFT JOIN pg_database d ON d.oid = a.datid
 ORDER BY e.pid IS NOT NULL, wait_s DESC NULLS LAST
 LIMIT 2000
