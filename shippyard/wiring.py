@@ -15,7 +15,7 @@ import structlog
 from shippyard import migrating, status
 from shippyard.alerting import methods as alerting_methods
 from shippyard.alerting.routes import build_routes
-from shippyard.alerting.routes.webhook import UrlUnusable
+from shippyard.alerting.routes.posting import UrlUnusable
 from shippyard.alerting.service import Alerting
 from shippyard.backup.model import subject_of_cluster
 from shippyard.backup.offsite.age import BadKey

@@ -70,11 +70,6 @@ class Route(Protocol):
         ...
 
     @property
-    def severities(self) -> tuple[str, ...]:
-        """What it wants to hear of."""
-        ...
-
-    @property
     def timeout_s(self) -> float:
         """How long an attempt may take."""
         ...

@@ -16,12 +16,17 @@ from shippyard.alerting.evidence import bounded_evidence, bounded_summary
 
 State = Literal["pending", "firing", "resolved", "dropped"]
 Sign = Literal["present", "due", "clear", "over"]
-Event = Literal["trigger", "repeat", "resolve"]
+Event = Literal["trigger", "repeat", "acknowledge", "resolve"]
 
 OPEN: frozenset[State] = frozenset({"pending", "firing"})
+SEVERITIES = ("info", "ticket", "page")
+"""From the least on."""
 
 CLEARS_TO_END = 2
 """So many clear looks in a row end an incident; fewer are flapping."""
+
+LOOK_EARLY_S = 0.1
+"""A look that comes so much before its second counts for it; the next one is a whole second off."""
 
 TRANSITIONS: Mapping[tuple[State | None, Sign], State | None] = {
     (None, "present"): "pending",
@@ -90,6 +95,50 @@ class Observation(Protocol):
         """What is wrong, or None."""
         ...
 
+    @property
+    def parts(self) -> Mapping[str, Finding]:
+        """What is wrong by what it is about, where that outlives a session; empty elsewhere."""
+        ...
+
+
+class Look(Protocol):
+    """One successful look at one thing that may be wrong, after config was heard."""
+
+    @property
+    def rule(self) -> str:
+        """Which alert rule was looked at."""
+        ...
+
+    @property
+    def cluster(self) -> str:
+        """In which cluster."""
+        ...
+
+    @property
+    def database(self) -> str:
+        """In which database."""
+        ...
+
+    @property
+    def subject(self) -> str:
+        """What of the database it is about; empty for the whole of it."""
+        ...
+
+    @property
+    def severity(self) -> str:
+        """page, ticket or info."""
+        ...
+
+    @property
+    def for_s(self) -> float:
+        """How long it must be there before anybody is told, in seconds."""
+        ...
+
+    @property
+    def finding(self) -> Finding | None:
+        """What is wrong, or None."""
+        ...
+
 
 @dataclass(frozen=True)
 class Moment:
@@ -104,7 +153,7 @@ class Incident:
     """A finding's life. `told` names the routes that got, or will get, its trigger.
 
     `since_s` and `notified_s` are monotonic twins of `pending_at` and `notified_at`; the first
-    counts only time in which somebody looked.
+    counts only time in which somebody looked. `silenced_by` is why nobody is told now.
     """
 
     fingerprint: str
@@ -124,6 +173,11 @@ class Incident:
     notified_s: float | None = None
     clears: int = 0
     told: tuple[str, ...] = ()
+    subject: str = ""
+    acked_at: datetime | None = None
+    acked_by: str | None = None
+    ack_note: str | None = None
+    silenced_by: str | None = None
 
     @property
     def id(self) -> str:
@@ -140,9 +194,10 @@ class Step:
     moved: bool = False
 
 
-def fingerprint(rule: str, cluster: str, database: str) -> str:
+def fingerprint(rule: str, cluster: str, database: str, subject: str = "") -> str:
     """What makes two findings the same incident: 16 hex digits, stable for ever."""
-    return hashlib.sha256(f"{rule}\x1f{cluster}\x1f{database}".encode()).hexdigest()[:16]
+    parts = (rule, cluster, database, subject) if subject else (rule, cluster, database)
+    return hashlib.sha256("\x1f".join(parts).encode()).hexdigest()[:16]
 
 
 def incident_id(print_: str, pending_at: datetime) -> str:
@@ -151,45 +206,59 @@ def incident_id(print_: str, pending_at: datetime) -> str:
 
 
 def decide(
-    current: Incident | None, observation: Observation, now: Moment, *, repeat_s: float
+    current: Incident | None,
+    look: Look,
+    now: Moment,
+    *,
+    repeat_s: float,
+    silenced_by: str | None = None,
 ) -> Step:
-    """What `observation` does to the open incident of its identity, or to none.
+    """What `look` does to the open incident of its identity, or to none.
+
+    While it is silenced everything goes on as ever, but nobody is told; of what fires still when
+    the silence is over they are told then.
 
     Raises:
         IllegalStep: `current` has ended already.
     """
     before = current.state if current else None
-    sign = _sign_of(current, observation, now)
+    sign = _sign_of(current, look, now)
     if (before, sign) not in TRANSITIONS:
         raise IllegalStep(f"{sign!r} for an incident that is {before}")
     after = TRANSITIONS[before, sign]
     if after is None:
         return Step(None)
-    incident = _brought_to(after, current or _begun(observation, now), observation.finding, now)
-    incident = replace(incident, severity=observation.severity)
-    notice = _notice(before, incident, now, repeat_s)
+    incident = _brought_to(after, current or _begun(look, now), look.finding, now)
+    incident = replace(_weighed(incident, look.severity), silenced_by=silenced_by)
+    has_risen = current is not None and incident.severity != current.severity
+    notice = _notice(incident, now, repeat_s, has_risen=has_risen)
     if notice:
         incident = replace(incident, notified_at=now.at, notified_s=now.monotonic_s)
     return Step(incident, notice, moved=before != after)
 
 
-def _sign_of(current: Incident | None, observation: Observation, now: Moment) -> Sign:
-    if observation.finding is None:
+def acknowledged(incident: Incident, by: str, note: str, now: Moment) -> Incident:
+    """The incident taken on by somebody: it is not repeated any more, until it gets worse."""
+    return replace(incident, acked_at=now.at, acked_by=by, ack_note=note)
+
+
+def _sign_of(current: Incident | None, look: Look, now: Moment) -> Sign:
+    if look.finding is None:
         return "over" if current and current.clears + 1 >= CLEARS_TO_END else "clear"
     # Time in which nobody looked counts when the finding is there on both sides of it: with a
     # cadence slower than `for_s` the rule would never fire otherwise.
     held_s = now.monotonic_s - current.since_s if current else 0.0
-    return "due" if held_s >= observation.for_s else "present"
+    return "due" if held_s >= look.for_s - LOOK_EARLY_S else "present"
 
 
-def _begun(observation: Observation, now: Moment) -> Incident:
-    rule, cluster, database = observation.rule, observation.cluster, observation.database
+def _begun(look: Look, now: Moment) -> Incident:
     return Incident(
-        fingerprint=fingerprint(rule, cluster, database),
-        rule=rule,
-        cluster=cluster,
-        database=database,
-        severity=observation.severity,
+        fingerprint=fingerprint(look.rule, look.cluster, look.database, look.subject),
+        rule=look.rule,
+        cluster=look.cluster,
+        database=look.database,
+        subject=look.subject,
+        severity=look.severity,
         state="pending",
         summary="",
         evidence={},
@@ -197,6 +266,13 @@ def _begun(observation: Observation, now: Moment) -> Incident:
         since_s=now.monotonic_s,
         seen_at=now.at,
     )
+
+
+def _weighed(incident: Incident, severity: str) -> Incident:
+    """With the worst severity that it was ever seen with; who took it on took on less then."""
+    if SEVERITIES.index(severity) <= SEVERITIES.index(incident.severity):
+        return incident
+    return replace(incident, severity=severity, acked_at=None, acked_by=None, ack_note=None)
 
 
 def _brought_to(state: State, incident: Incident, finding: Finding | None, now: Moment) -> Incident:
@@ -222,12 +298,15 @@ def _unseen(incident: Incident) -> Incident:
     return replace(incident, clears=incident.clears + 1)
 
 
-def _notice(before: State | None, incident: Incident, now: Moment, repeat_s: float) -> Event | None:
+def _notice(incident: Incident, now: Moment, repeat_s: float, *, has_risen: bool) -> Event | None:
     if incident.state == "resolved":
         return "resolve"
-    if incident.state != "firing":
+    if incident.state != "firing" or incident.silenced_by:
         return None
-    if before != "firing":
+    if incident.notified_s is None:
         return "trigger"
-    quiet_s = now.monotonic_s - (incident.notified_s or 0.0)
-    return "repeat" if incident.clears == 0 and quiet_s >= repeat_s else None
+    if has_risen:
+        return "repeat"
+    if incident.acked_at or incident.clears:
+        return None
+    return "repeat" if now.monotonic_s - incident.notified_s >= repeat_s else None

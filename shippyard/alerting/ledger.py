@@ -1,4 +1,4 @@
-"""Owns the tables `incidents` and `deliveries`: what is written there, in which transaction.
+"""Owns the tables of alerting: what is written there of incidents, deliveries and silences.
 
 An incident's change and the messages it causes are one transaction. Knows no queue and no policy;
 every failure of the database is `LedgerUnavailable`, and what then is the journal's affair.
@@ -7,7 +7,7 @@ every failure of the database is `LedgerUnavailable`, and what then is the journ
 import contextlib
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,8 +17,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from shippyard.alerting import delivery as parcels
 from shippyard.alerting.delivery import Delivery
 from shippyard.alerting.incidents import OPEN, Incident, Moment, incident_id
+from shippyard.alerting.silences import Silence
 from shippyard.state.database import State
-from shippyard.state.tables import deliveries, incidents
+from shippyard.state.tables import deliveries, incidents, silences
 
 KEEP_RESOLVED_DAYS = 90
 KEEP_DROPPED_DAYS = 1
@@ -131,6 +132,30 @@ class Ledger:
             rows = connection.execute(query.order_by(deliveries.c.id.desc()).limit(limit)).all()
         return [_delivery_of(row, now) for row in reversed(rows)]
 
+    def silences(self, now: datetime) -> list[Silence]:
+        """Those that are not over, the first to end first.
+
+        Raises:
+            LedgerUnavailable: they can't be read.
+        """
+        columns = [silences.c[each.name] for each in fields(Silence)]
+        query = select(*columns).where(silences.c.ends_at > now).order_by(silences.c.ends_at)
+        with _translated(), self._state.read() as connection:
+            rows = connection.execute(query).all()
+        return [Silence(*row) for row in rows]
+
+    def put_silence(self, silence: Silence) -> None:
+        """Write a silence, or what became of one.
+
+        Raises:
+            LedgerUnavailable: nothing was written.
+        """
+        same = silences.c.id == silence.id
+        values = {each.name: getattr(silence, each.name) for each in fields(silence)}
+        with _translated(), self._state.write() as connection:
+            if connection.execute(update(silences).where(same).values(values)).rowcount == 0:
+                connection.execute(insert(silences).values(values))
+
     def dead_counts(self) -> Mapping[str, int]:
         """How many messages were given up, by route.
 
@@ -160,6 +185,8 @@ class Ledger:
         with _translated(), self._state.write() as connection:
             connection.execute(delete(deliveries).where(deliveries.c.incident_id.in_(old)))
             connection.execute(delete(incidents).where(incidents.c.id.in_(old)))
+            long_over = silences.c.ends_at < now - timedelta(days=KEEP_RESOLVED_DAYS)
+            connection.execute(delete(silences).where(long_over))
 
 
 @contextlib.contextmanager
@@ -186,6 +213,9 @@ def _put_incident(connection: Connection, incident: Incident) -> None:
         "resolved_at": incident.resolved_at,
         "seen_at": incident.seen_at,
         "notified_at": incident.notified_at,
+        "acked_at": incident.acked_at,
+        "acked_by": incident.acked_by,
+        "ack_note": incident.ack_note,
     }
     same = _is(incident.fingerprint, incident.pending_at)
     if connection.execute(update(incidents).where(same).values(changing)).rowcount == 0:
@@ -194,6 +224,7 @@ def _put_incident(connection: Connection, incident: Incident) -> None:
             "rule": incident.rule,
             "cluster": incident.cluster,
             "database": incident.database,
+            "subject": incident.subject,
             "pending_at": incident.pending_at,
         }
         connection.execute(insert(incidents).values(fixed | changing))
@@ -296,6 +327,10 @@ def _incident_of(row: Row[Any], now: Moment, told: tuple[str, ...]) -> Incident:
         notified_at=row.notified_at,
         notified_s=notified_s,
         told=told,
+        subject=row.subject,
+        acked_at=row.acked_at,
+        acked_by=row.acked_by,
+        ack_note=row.ack_note,
     )
 
 

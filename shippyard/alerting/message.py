@@ -3,7 +3,7 @@
 Version 1 of the document, in JSON:
 
     version          1
-    event            "trigger", "repeat" or "resolve"
+    event            "trigger", "repeat", "acknowledge" or "resolve"
     idempotency_key  the same for every attempt at this message; also in the header
                      `Idempotency-Key`. A receiver that has seen it may ignore the rest.
     environment      "development", "testing", "staging" or "production"
@@ -12,12 +12,17 @@ Version 1 of the document, in JSON:
       key            the same for every incident of this rule, cluster and database
       id             this one incident: the same in its trigger, its repeats and its resolve
       rule, cluster, database
+      subject        what of the database it is about, such as a slot; "" for the whole
       severity       "page", "ticket" or "info"
       state          "firing" or "resolved"
       summary        one line
       since          when the finding was first seen
       firing_at      when it had lasted long enough to tell somebody
       resolved_at    when it was over, or null
+      acked_at, acked_by, ack_note
+                     who has taken it on, or null
+      action         the command that ends it, or null
+      runbook        where to read on
       evidence       at most 32 KiB; what it holds is the rule's affair. `<list>_omitted` counts
                      items that were left out of a list.
 
@@ -33,14 +38,16 @@ from shippyard.alerting.incidents import Event, Incident
 VERSION = 1
 
 
-def compose(incident: Incident, event: Event, environment: str, now: datetime) -> dict[str, Any]:
+def compose(
+    incident: Incident, event: Event, environment: str, now: datetime, runbook: str
+) -> dict[str, Any]:
     """The document, without `sent_at`."""
     return {
         "version": VERSION,
         "event": event,
         "idempotency_key": f"{incident.id}.{event}.{int(now.timestamp() * 1000):x}",
         "environment": environment,
-        "incident": {"key": incident.fingerprint, **describe(incident)},
+        "incident": {"key": incident.fingerprint, **describe(incident), "runbook": runbook},
     }
 
 
@@ -56,12 +63,17 @@ def describe(incident: Incident) -> dict[str, Any]:
         "rule": incident.rule,
         "cluster": incident.cluster,
         "database": incident.database,
+        "subject": incident.subject,
         "severity": incident.severity,
         "state": incident.state,
         "summary": incident.summary,
         "since": _iso(incident.pending_at),
         "firing_at": _iso(incident.firing_at),
         "resolved_at": _iso(incident.resolved_at),
+        "acked_at": _iso(incident.acked_at),
+        "acked_by": incident.acked_by,
+        "ack_note": incident.ack_note,
+        "action": incident.evidence.get("action"),
         "evidence": dict(incident.evidence),
     }
 

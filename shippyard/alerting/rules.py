@@ -1,16 +1,18 @@
-"""Owns what config says differently about a rule, and which routes an incident goes to. Pure."""
+"""Owns what config says differently about a rule, and what one look says of which things. Pure."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
-from shippyard.alerting.incidents import Event, Finding, Incident, Observation
-from shippyard.config.models import RuleOverride
+from shippyard.alerting.incidents import Finding, Observation
+from shippyard.config.alerting import RuleOverride
+
+SUBJECTS_MAX = 5
+"""Where more things are wrong at once they are one incident: it is one trouble, and one page."""
 
 
 @dataclass(frozen=True)
 class Ruled:
-    """An observation after the overrides."""
+    """A look at one thing, after the overrides."""
 
     rule: str
     cluster: str
@@ -18,29 +20,21 @@ class Ruled:
     severity: str
     for_s: float
     finding: Finding | None
+    subject: str = ""
 
 
-class Addressee(Protocol):
-    """What must be known of a route to choose it."""
+def apply_rules(
+    observation: Observation,
+    overrides: Mapping[str, RuleOverride],
+    open_subjects: Collection[str] = (),
+) -> list[Ruled]:
+    """`observation` as config wants it judged: one look at each thing it is about.
 
-    @property
-    def name(self) -> str:
-        """Its name in config."""
-        ...
-
-    @property
-    def severities(self) -> tuple[str, ...]:
-        """What it wants to hear of."""
-        ...
-
-
-def apply_rules(observation: Observation, overrides: Mapping[str, RuleOverride]) -> Ruled:
-    """`observation` as config wants it judged.
-
-    A rule that is turned off sees all clear, so that what it had opened comes to its end.
+    `open_subjects` are those of open incidents of this rule and database: of each something is
+    said. A rule that is turned off sees all clear, so that what it had opened comes to its end.
     """
     override = overrides.get(observation.rule, RuleOverride())
-    return Ruled(
+    whole = Ruled(
         rule=observation.rule,
         cluster=observation.cluster,
         database=observation.database,
@@ -48,20 +42,22 @@ def apply_rules(observation: Observation, overrides: Mapping[str, RuleOverride])
         for_s=observation.for_s if override.for_s is None else override.for_s,
         finding=observation.finding if override.enabled else None,
     )
+    if whole.finding is None or not observation.parts:
+        gone = (subject for subject in open_subjects if subject)
+        return [whole, *(replace(whole, subject=each, finding=None) for each in gone)]
+    return _by_subject(whole, observation.parts, open_subjects)
 
 
-def choose_addressees(
-    incident: Incident, notice: Event, routes: Iterable[Addressee]
-) -> list[tuple[str, Event]]:
-    """Which routes hear of `notice`, and as which event.
-
-    A resolve goes to those that were told, whatever they want to hear of by now. A route that was
-    never told gets a trigger even where the others get a repeat.
-    """
-    if notice == "resolve":
-        return [(route.name, notice) for route in routes if route.name in incident.told]
-    return [
-        (route.name, notice if route.name in incident.told else "trigger")
-        for route in routes
-        if incident.severity in route.severities
-    ]
+def _by_subject(
+    whole: Ruled, parts: Mapping[str, Finding], open_subjects: Collection[str]
+) -> list[Ruled]:
+    """Each thing by itself where they are few; else new ones together, as the whole."""
+    own = [each for each in parts if len(parts) <= SUBJECTS_MAX or each in open_subjects]
+    gone = [each for each in open_subjects if each and each not in parts]
+    looks = [replace(whole, subject=each, finding=parts[each]) for each in own]
+    looks += [replace(whole, subject=each, finding=None) for each in gone]
+    if len(own) < len(parts):
+        looks.append(whole)
+    elif "" in open_subjects:
+        looks.append(replace(whole, finding=None))
+    return looks

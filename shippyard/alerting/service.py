@@ -1,36 +1,41 @@
 """Owns alerting as a whole: observations come in, incidents live, messages go to the outbox.
 
-It only joins the parts: `incidents` decides, `journal` keeps, `outbox` sends. A poller may call it
-from any thread and is never hurt by it.
+It only joins the parts: `incidents` decides, `audience` chooses, `hush` keeps quiet, `journal`
+keeps, `outbox` sends. A poller may call it from any thread and is never hurt by it.
 """
 
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import Any
 
 import structlog
 
-from shippyard.alerting.delivery import Delivery, Policy, Route
-from shippyard.alerting.evidence import bounded_evidence
+from shippyard.alerting.audience import choose_addressees
+from shippyard.alerting.delivery import Answer, Delivery, Policy, Route
+from shippyard.alerting.hush import Hush, described
 from shippyard.alerting.incidents import (
     CLEARS_TO_END,
     OPEN,
     Event,
+    Finding,
     Incident,
     Moment,
     Observation,
-    Step,
+    acknowledged,
     decide,
     fingerprint,
 )
 from shippyard.alerting.journal import Journal
 from shippyard.alerting.ledger import Ledger, LedgerUnavailable, Loaded
-from shippyard.alerting.message import compose, describe
+from shippyard.alerting.listing import Listing
+from shippyard.alerting.message import compose
+from shippyard.alerting.mirror import Forgetful, Mirror
 from shippyard.alerting.outbox import End, Outbox
-from shippyard.alerting.rules import Ruled, apply_rules, choose_addressees
-from shippyard.config.models import Alerting as AlertingConfig
+from shippyard.alerting.rules import Ruled, apply_rules
+from shippyard.config.alerting import Alerting as AlertingConfig
 from shippyard.host.clock import Clock
 from shippyard.host.pulse import Pulse
 from shippyard.state.database import State
@@ -44,15 +49,24 @@ REFRESH_S = 10.0
 PRUNE_EVERY_S = 3600.0
 STOP_S = 1.0
 
-SHOWN_ENDED_MAX = 100
-SHOWN_DELIVERIES_MAX = 20
-SHOWN_EVIDENCE_BYTES = 4 * 1024
+RESOLVED_SHOWN_S = 300.0
+"""So long a receiver that knows only what it was told lately is told again that all is over."""
+RESOLVED_KEPT_MAX = 500
 
 DEAD_RULE = "delivery_dead"
+TEST_RULE = "test"
 OWN_CLUSTER = "shippyard"
 """What stands in an incident of the daemon itself where others name a cluster."""
 
 log = structlog.get_logger(__name__)
+
+
+class NoSuchIncident(Exception):
+    """Nothing open is called that; says what to do."""
+
+
+class NoSuchRoute(Exception):
+    """Config names no such route; says which there are."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +105,8 @@ class Alerting:
         self._watched = None if watched is None else frozenset(watched)
         self._ledger = Ledger(state)
         self._journal = Journal(self._ledger, clock)
+        self._hush = Hush(self._ledger, config)
+        self._listing = Listing(self._ledger, self._journal)
         self._outbox = Outbox(
             self._journal,
             self._routes,
@@ -99,7 +115,13 @@ class Alerting:
             metrics=metrics,
             pulse=pulse,
         )
+        self._mirrors = [
+            Mirror(route, self.snapshot, clock, pulse)
+            for route in self._routes
+            if isinstance(route, Forgetful)
+        ]
         self._open: dict[str, Incident] = {}
+        self._resolved: deque[Incident] = deque(maxlen=RESOLVED_KEPT_MAX)
         self._written_s: dict[str, float] = {}
         self._rules_shown: set[str] = set()
         self._is_loaded = False
@@ -122,6 +144,8 @@ class Alerting:
         with self._journal.lock:
             self._load()
         self._outbox.start()
+        for mirror in self._mirrors:
+            mirror.start()
         self._beat = self._pulse.register("alerting", TICK_LIMIT_S)
         self._thread.start()
 
@@ -130,6 +154,8 @@ class Alerting:
         if self._stopping.is_set():
             return
         self._stopping.set()
+        for mirror in self._mirrors:
+            mirror.stop()
         self._outbox.stop()
         if self._thread.ident is not None:
             self._thread.join(STOP_S)
@@ -142,29 +168,114 @@ class Alerting:
         with self._journal.lock:
             shown = sorted(self._open.values(), key=lambda incident: incident.pending_at)
         if with_ended:
-            shown += self._ended()
-        return [self._shown(incident) for incident in shown]
+            shown += self._listing.ended(self._now())
+        return self._listing.shown(shown, self._now())
 
-    def _observe(self, observation: Observation) -> None:
-        ruled = apply_rules(observation, self._config.rules)
-        print_ = fingerprint(ruled.rule, ruled.cluster, ruled.database)
+    def snapshot(self, route: str) -> list[Mapping[str, Any]]:
+        """What a route was told of that still fires, or that ended lately, as its messages."""
+        now = self._now()
+        with self._journal.lock:
+            firing = [i for i in self._open.values() if i.state == "firing" and route in i.told]
+            over = [i for i in self._resolved if route in i.told and _is_fresh(i, now)]
+        return [self._message(i, "repeat", now) for i in firing] + [
+            self._message(i, "resolve", now) for i in over
+        ]
+
+    def acknowledge(self, id_: str, by: str, note: str) -> dict[str, Any]:
+        """Somebody takes an incident on: it is not repeated, and those who were told hear of it.
+
+        Raises:
+            NoSuchIncident: nothing that fires is called that.
+        """
+        now = self._now()
         with self._journal.lock:
             self._load()
-            step = decide(
-                self._open.get(print_), ruled, self._now(), repeat_s=self._config.repeat_s
-            )
-            if step.incident:
-                self._follow(step, step.incident)
+            incident = acknowledged(self._firing(id_), by, note, now)
+            self._tell(incident, "acknowledge", moved=True)
+        return self._listing.shown([incident], now)[0]
 
-    def _follow(self, step: Step, incident: Incident) -> None:
+    def silence(
+        self, match: Mapping[str, str], why: str, by: str, length: timedelta
+    ) -> dict[str, Any]:
+        """From now on, and for so long, nobody is told of what `match` fits.
+
+        Raises:
+            TooManySilences: there are too many.
+            LedgerUnavailable: the state database can't be written; nothing is silenced.
+        """
+        with self._journal.lock:
+            self._load()
+            return described(self._hush.add(match, why, by, self._clock.now(), length))
+
+    def unsilence(self, id_: str) -> dict[str, Any] | None:
+        """End a silence; None when there is none of this id.
+
+        Raises:
+            LedgerUnavailable: that can't be written, and it is still in force.
+        """
+        with self._journal.lock:
+            self._load()
+            ended = self._hush.end(id_, self._clock.now())
+            return described(ended) if ended else None
+
+    def silences(self) -> Sequence[dict[str, Any]]:
+        """What is silenced now."""
+        with self._journal.lock:
+            self._load()
+            return self._hush.listed(self._clock.now())
+
+    def test(self, route: str, by: str) -> list[tuple[Event, Answer]]:
+        """Send a page that is marked as a test, and its resolve; what the receiver answered.
+
+        Raises:
+            NoSuchRoute: config names none of this name.
+        """
+        found = next((each for each in self._routes if each.name == route), None)
+        if found is None:
+            named = ", ".join(each.name for each in self._routes) or "none"
+            raise NoSuchRoute(f"no route {route!r} in the configuration; it has: {named}")
+        now = self._now()
+        page = _test_incident(route, by, now)
+        over = replace(page, state="resolved", resolved_at=now.at)
+        events: tuple[tuple[Event, Incident], ...] = (("trigger", page), ("resolve", over))
+        return [(e, found.send(self._message(i, e, now), now.at)) for e, i in events]
+
+    def _firing(self, id_: str) -> Incident:
+        firing = [i for i in self._open.values() if i.state == "firing" and i.id.startswith(id_)]
+        if len(firing) != 1:
+            what = "several incidents fire" if firing else "no incident fires"
+            raise NoSuchIncident(f"{what} whose id begins with {id_!r}; see: shippyard ctl alerts")
+        return firing[0]
+
+    def _observe(self, observation: Observation) -> None:
+        with self._journal.lock:
+            self._load()
+            subjects = self._open_subjects(observation)
+            for look in apply_rules(observation, self._config.rules, subjects):
+                self._look(look)
+
+    def _open_subjects(self, seen: Observation) -> list[str]:
+        """What open incidents of the rule are about, in the database that was looked at."""
+        of = (seen.rule, seen.cluster, seen.database)
+        return [i.subject for i in self._open.values() if (i.rule, i.cluster, i.database) == of]
+
+    def _look(self, look: Ruled) -> None:
+        now = self._now()
+        current = self._open.get(fingerprint(look.rule, look.cluster, look.database, look.subject))
+        quiet = self._hush.covers(_facts(look, current), now.at)
+        step = decide(current, look, now, repeat_s=self._config.repeat_s, silenced_by=quiet)
+        if step.incident:
+            self._tell(step.incident, step.notice, moved=step.moved)
+
+    def _tell(self, incident: Incident, notice: Event | None, *, moved: bool) -> None:
         """Keep what was decided: in memory, in the state database, in the queues."""
-        incident, deliveries = self._addressed(incident, step.notice)
+        incident, deliveries = self._addressed(incident, notice)
         self._keep_open(incident)
-        if step.moved or deliveries or self._is_refresh_due(incident):
+        if moved or deliveries or self._is_refresh_due(incident):
             self._written_s[incident.fingerprint] = self._clock.monotonic()
             self._journal.record((incident,), deliveries)
             self._outbox.accept(deliveries)
-        if step.moved:
+        if moved:
             self._show_open()
             _say(incident, len(deliveries))
 
@@ -172,33 +283,46 @@ class Alerting:
         self, incident: Incident, notice: Event | None
     ) -> tuple[Incident, list[Delivery]]:
         """The incident with the routes it was told to, and what they are told."""
-        if notice is None:
+        now = self._now()
+        if notice is None and not _may_be_told(incident):
             return incident, []
-        chosen = choose_addressees(incident, notice, self._routes)
+        chosen = choose_addressees(
+            incident,
+            notice,
+            self._config.routes,
+            environment=self._environment,
+            zone=self._config.timezone,
+            at=now.at,
+        )
         told = tuple(dict.fromkeys((*incident.told, *(route for route, _ in chosen))))
         return replace(incident, told=told), [
-            self._delivery(incident, route, event) for route, event in chosen
+            self._delivery(incident, route, event, now) for route, event in chosen
         ]
 
-    def _delivery(self, incident: Incident, route: str, event: Event) -> Delivery:
-        now = self._now()
+    def _delivery(self, incident: Incident, route: str, event: Event, now: Moment) -> Delivery:
         return Delivery(
             fingerprint=incident.fingerprint,
             pending_at=incident.pending_at,
             route=route,
             event=event,
-            message=compose(incident, event, self._environment, now.at),
+            message=self._message(incident, event, now),
             created_at=now.at,
             due_at=now.at,
             due_s=now.monotonic_s,
         )
 
+    def _message(self, incident: Incident, event: Event, now: Moment) -> dict[str, Any]:
+        runbook = f"{self._config.runbook_url}#{incident.rule}"
+        return compose(incident, event, self._environment, now.at, runbook)
+
     def _keep_open(self, incident: Incident) -> None:
         if incident.state in OPEN:
             self._open[incident.fingerprint] = incident
-        else:
-            self._open.pop(incident.fingerprint, None)
-            self._written_s.pop(incident.fingerprint, None)
+            return
+        self._open.pop(incident.fingerprint, None)
+        self._written_s.pop(incident.fingerprint, None)
+        if incident.state == "resolved":
+            self._resolved.append(incident)
 
     def _is_refresh_due(self, incident: Incident) -> bool:
         written_s = self._written_s.get(incident.fingerprint, 0.0)
@@ -217,6 +341,7 @@ class Alerting:
         except LedgerUnavailable as error:
             log.error("alerting.state_unreadable", error=str(error))
             loaded = Loaded()
+        self._hush.load(self._clock.now())
         self._open = {incident.fingerprint: incident for incident in loaded.incidents}
         self._outbox.load(loaded)
         self._show_open()
@@ -232,7 +357,7 @@ class Alerting:
                     self._now(),
                     repeat_s=self._config.repeat_s,
                 )
-                self._follow(over, over.incident or incident)
+                self._tell(over.incident or incident, over.notice, moved=over.moved)
 
     def _is_watched(self, incident: Incident) -> bool:
         if self._watched is None:
@@ -273,50 +398,32 @@ class Alerting:
             for state in OPEN:
                 self._metrics.incidents_open.labels(rule, state).set(counts[rule, state])
             self._rules_shown.add(rule)
-
-    def _ended(self) -> list[Incident]:
-        try:
-            return self._ledger.ended(SHOWN_ENDED_MAX, self._now())
-        except LedgerUnavailable as error:
-            log.warning("alerting.history_unreadable", error=str(error))
-            return []
-
-    def _shown(self, incident: Incident) -> dict[str, Any]:
-        shown = describe(incident)
-        shown["evidence"] = bounded_evidence(incident.evidence, SHOWN_EVIDENCE_BYTES)
-        shown["deliveries"] = [
-            {
-                "route": delivery.route,
-                "event": delivery.event,
-                "state": delivery.state,
-                "attempts": delivery.attempts,
-                "error": delivery.error,
-            }
-            for delivery in self._deliveries_of(incident)
-        ]
-        return shown
-
-    def _deliveries_of(self, incident: Incident) -> list[Delivery]:
-        """As written, with what only memory knows in its place."""
-        try:
-            written = self._ledger.deliveries_of(incident, SHOWN_DELIVERIES_MAX, self._now())
-        except LedgerUnavailable:
-            written = []
-        with self._journal.lock:
-            newer = self._journal.unwritten(incident.id)
-        return list({delivery.key: delivery for delivery in (*written, *newer)}.values())
+        self._metrics.silences.set(sum(bool(i.silenced_by) for i in self._open.values()))
 
     def _now(self) -> Moment:
         return Moment(self._clock.now(), self._clock.monotonic())
 
 
-def _own_observation(route: str, end: End) -> Ruled:
+@dataclass(frozen=True)
+class OwnObservation:
+    """What alerting sees of itself."""
+
+    rule: str
+    cluster: str
+    database: str
+    severity: str
+    for_s: float
+    finding: Finding | None
+    parts: Mapping[str, Finding] = field(default_factory=dict)
+
+
+def _own_observation(route: str, end: End) -> OwnObservation:
     """What the last message's end says about a route."""
     finding = RouteDead(
         f"route {route} took no message: the last one was given up; "
-        "see `shippyard ctl alerts --all` for why"
+        "see `shippyard ctl alerts history` for why"
     )
-    return Ruled(
+    return OwnObservation(
         rule=DEAD_RULE,
         cluster=OWN_CLUSTER,
         database=route,
@@ -326,12 +433,52 @@ def _own_observation(route: str, end: End) -> Ruled:
     )
 
 
+def _facts(look: Ruled, current: Incident | None) -> dict[str, str]:
+    """What a silence can go by."""
+    return {
+        "rule": look.rule,
+        "cluster": look.cluster,
+        "database": look.database,
+        "subject": look.subject,
+        "severity": look.severity,
+        "id": current.id if current else "",
+    }
+
+
+def _may_be_told(incident: Incident) -> bool:
+    """Whether somebody who was not told yet should be."""
+    return incident.state == "firing" and not incident.silenced_by and not incident.acked_at
+
+
+def _is_fresh(incident: Incident, now: Moment) -> bool:
+    ended = incident.resolved_at or now.at
+    return (now.at - ended).total_seconds() < RESOLVED_SHOWN_S
+
+
+def _test_incident(route: str, by: str, now: Moment) -> Incident:
+    return Incident(
+        fingerprint=fingerprint(TEST_RULE, OWN_CLUSTER, route),
+        rule=TEST_RULE,
+        cluster=OWN_CLUSTER,
+        database=route,
+        severity="page",
+        state="firing",
+        summary=f"TEST: nothing is wrong; {by} tries the route {route}",
+        evidence={"test": True},
+        pending_at=now.at,
+        since_s=now.monotonic_s,
+        seen_at=now.at,
+        firing_at=now.at,
+    )
+
+
 def _all_clear(incident: Incident) -> Ruled:
     """The look that nobody takes any more."""
     return Ruled(
         rule=incident.rule,
         cluster=incident.cluster,
         database=incident.database,
+        subject=incident.subject,
         severity=incident.severity,
         for_s=0.0,
         finding=None,

@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from shippyard.config.alerting import Alerting
 from shippyard.config.base import NAME, Environment, Model, TimeZone
 from shippyard.config.calendar import Calendar
 from shippyard.config.migration import BY_ENVIRONMENT, Migration
 
-Severity = Literal["page", "ticket", "info"]
 Role = Literal["viewer", "operator", "approver"]
 Criticality = Literal["critical", "important", "normal"]
 
@@ -277,41 +277,6 @@ class Health(Model):
     connect_timeout_s: float = Field(3.0, ge=2, le=9)
     reconnect_max_s: float = Field(15.0, gt=0, le=600)
     checks: dict[str, CheckOverride] = Field(default_factory=dict)
-
-
-class RuleOverride(Model):
-    """What one alert rule does differently here."""
-
-    enabled: bool = True
-    for_s: float | None = Field(None, ge=0)
-    severity: Severity | None = None
-
-
-class Route(Model):
-    """Where incidents are sent. The URL may be a credential, because it often holds a token."""
-
-    name: str = Field(pattern=NAME)
-    kind: Literal["webhook"] = "webhook"
-    url: str | None = None
-    url_credential: str | None = None
-    severities: tuple[Severity, ...] = ("page", "ticket")
-    timeout_s: float = Field(5.0, gt=0, le=60)
-
-    @model_validator(mode="after")
-    def _one_url(self) -> "Route":
-        if bool(self.url) == bool(self.url_credential):
-            raise ValueError("give url or url_credential, one of the two")
-        return self
-
-
-class Alerting(Model):
-    """Who is told. `retry_max_s` bounds the backoff, `attempts_max` what is tried in all."""
-
-    routes: tuple[Route, ...] = ()
-    rules: dict[str, RuleOverride] = Field(default_factory=dict)
-    repeat_s: float = Field(4 * 3600.0, gt=0)
-    retry_max_s: float = Field(300.0, gt=0)
-    attempts_max: int = Field(50, ge=1, le=10_000)
 
 
 class Access(Model):

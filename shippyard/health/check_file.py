@@ -14,8 +14,8 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from shippyard.config.alerting import Severity
 from shippyard.config.base import NAME
-from shippyard.config.models import Severity
 from shippyard.health.model import (
     EXTENSION_SCHEMA,
     SERIES_MAX,
@@ -79,6 +79,7 @@ class AlertFile(_Strict):
     for_s: float = Field(0.0, ge=0)
     severity: Severity
     summary: str | None = None
+    subject: str | None = Field(None, pattern=_LABEL)
 
 
 class CheckFile(_Strict):

@@ -5,7 +5,7 @@ What doesn't fit what the check's TOML promised is an error of the check, never 
 
 import string
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
@@ -27,6 +27,7 @@ class Answer:
 
     families: tuple[Family, ...]
     finding: Finding | None
+    parts: Mapping[str, Finding] = field(default_factory=dict)
 
 
 def evaluate(
@@ -48,10 +49,10 @@ def evaluate(
     try:
         shaped = (shape or SHAPES[check.shape]())(rows, now_s)
         families = [_family(spec, shaped.figures, labels) for spec in check.metrics]
-        finding = _finding(check, check.alert, shaped) if check.alert else None
+        finding, parts = _told(check, check.alert, shaped) if check.alert else (None, {})
     except KeyError as error:
         raise AnswerUnusable(f"the answer has no column {error}") from None
-    return Answer(tuple(family for family in families if family.samples), finding)
+    return Answer(tuple(family for family in families if family.samples), finding, parts)
 
 
 def _family(spec: MetricSpec, figures: Sequence[Row], labels: Mapping[str, str]) -> Family:
@@ -84,12 +85,29 @@ def _refuse_twins(spec: MetricSpec, samples: Sequence[Sample]) -> None:
         raise AnswerUnusable(f"two rows give {spec.name} the same labels; group them")
 
 
-def _finding(check: Check, alert: AlertSpec, shaped: Shaped) -> Finding | None:
+def _told(
+    check: Check, alert: AlertSpec, shaped: Shaped
+) -> tuple[Finding | None, Mapping[str, Finding]]:
+    """What is wrong, all in all and by what it is about."""
     found = _found(check, alert, shaped.figures)
     if found is None:
-        return None
+        return None, {}
+    return _finding(alert, shaped, found), _parts(alert, shaped, found)
+
+
+def _finding(alert: AlertSpec, shaped: Shaped, found: Sequence[Row]) -> Finding:
     words = {**(found[0] if found else {}), ROWS: len(found)}
     return Finding(_Words().vformat(alert.summary, (), words), shaped.evidence(found))
+
+
+def _parts(alert: AlertSpec, shaped: Shaped, found: Sequence[Row]) -> dict[str, Finding]:
+    """A finding for each thing that rows are about; of the first row where it has several."""
+    if alert.subject is None:
+        return {}
+    firsts: dict[str, Row] = {}
+    for row in found:
+        firsts.setdefault(str(row[alert.subject]), row)
+    return {subject: _finding(alert, shaped, [row]) for subject, row in firsts.items()}
 
 
 def _found(check: Check, alert: AlertSpec, figures: Sequence[Row]) -> Sequence[Row] | None:

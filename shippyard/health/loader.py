@@ -91,7 +91,8 @@ def _alert(pair: Pair, check: Check, alert: AlertFile) -> AlertSpec:
     if check.metrics[0].value == ROWS and when.subject == "value":
         when = replace(when, subject=ROWS)
     summary = alert.summary or check.summary
-    return AlertSpec(alert.rule or check.name, when, alert.for_s, alert.severity, summary)
+    rule = alert.rule or check.name
+    return AlertSpec(rule, when, alert.for_s, alert.severity, summary, alert.subject)
 
 
 def _refuse_twins(pairs: Sequence[Pair]) -> None:

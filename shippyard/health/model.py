@@ -1,10 +1,10 @@
 """Owns the words of health: check, metric, alert, finding, observation. Frozen, and no I/O."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from shippyard.config.models import Severity
+from shippyard.config.alerting import Severity
 from shippyard.health.when import Condition
 
 Row = Mapping[str, Any]
@@ -45,7 +45,8 @@ class MetricSpec:
 class AlertSpec:
     """When a check's answer is a finding, and how grave that is.
 
-    `summary` is a template: `{column}` of the first row found, with a format if wanted.
+    `summary` is a template: `{column}` of the first row found, with a format if wanted. `subject`
+    is the column that says what a row is about, when that outlives sessions: each is a finding.
     """
 
     rule: str
@@ -53,6 +54,7 @@ class AlertSpec:
     for_s: float
     severity: Severity
     summary: str
+    subject: str | None = None
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Observation:
-    """One successful look at one alert rule; without a finding it is the all-clear."""
+    """One successful look at one alert rule; without a finding it is the all-clear.
+
+    `parts` are the findings by what each is about, where that outlives sessions.
+    """
 
     rule: str
     cluster: str
@@ -138,3 +143,4 @@ class Observation:
     severity: Severity
     for_s: float
     finding: Finding | None
+    parts: Mapping[str, Finding] = field(default_factory=dict)

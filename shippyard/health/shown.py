@@ -5,6 +5,7 @@ stale value is worse than none. Knows no connection and no cadence: it is told w
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -195,7 +196,7 @@ class Shown:
         if alert is None:
             return
         self._board.found(alert.rule, answer.finding)
-        self._report(self._observation(alert, answer.finding))
+        self._report(replace(self._observation(alert, answer.finding), parts=answer.parts))
 
     def _observation(self, alert: AlertSpec, finding: Finding | None) -> Observation:
         where = (self._database.cluster, self._database.name)

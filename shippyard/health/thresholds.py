@@ -6,7 +6,7 @@ holds there too.
 
 from collections.abc import Iterable, Mapping
 
-from shippyard.config.models import RuleOverride
+from shippyard.config.alerting import RuleOverride
 from shippyard.health.model import Check
 from shippyard.telemetry.metrics import Metrics
 

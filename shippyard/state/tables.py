@@ -162,6 +162,8 @@ incidents = Table(
     Column("rule", String, nullable=False),
     Column("cluster", String, nullable=False),
     Column("database", String, nullable=False),
+    # what of the database it is about, when that outlives a session; else empty
+    Column("subject", String, nullable=False, server_default=""),
     Column("severity", String, nullable=False),
     # pending | firing | resolved | dropped
     Column("state", String, nullable=False),
@@ -172,7 +174,24 @@ incidents = Table(
     Column("resolved_at", UtcTime),
     Column("seen_at", UtcTime, nullable=False),
     Column("notified_at", UtcTime),
+    # who has taken it on: it is not repeated then
+    Column("acked_at", UtcTime),
+    Column("acked_by", String),
+    Column("ack_note", String),
     Index(None, "fingerprint", "state"),
+)
+
+silences = Table(
+    "silences",
+    metadata,
+    Column("id", String, primary_key=True),
+    # patterns by field: rule, cluster, database, subject, severity, id
+    Column("match", JSON, nullable=False),
+    Column("why", String, nullable=False),
+    Column("made_by", String, nullable=False),
+    Column("begins_at", UtcTime, nullable=False),
+    Column("ends_at", UtcTime, nullable=False),
+    Index(None, "ends_at"),
 )
 
 deliveries = Table(
@@ -181,7 +200,7 @@ deliveries = Table(
     Column("id", Integer, primary_key=True),
     Column("incident_id", Integer, ForeignKey("incidents.id"), nullable=False),
     Column("route", String, nullable=False),
-    # trigger | repeat | resolve
+    # trigger | repeat | acknowledge | resolve
     Column("event", String, nullable=False),
     # queued | retrying | sent | dead
     Column("state", String, nullable=False),

@@ -239,6 +239,14 @@ class Metrics(Instruments):
         self.outbox_dead = self._gauge(
             "shippyard_alerting_outbox_dead_messages", "Messages given up on.", "route"
         )
+        self.heartbeat_sent = self._gauge(
+            "shippyard_alerting_heartbeat_timestamp_seconds",
+            "When a route's dead man's switch was last told that all goes on.",
+            "route",
+        )
+        self.silences = self._gauge(
+            "shippyard_alerting_silenced_incidents", "Open incidents that nobody is told of."
+        )
 
     def _declare_migration(self) -> None:
         self.migration_runs = self._counter(

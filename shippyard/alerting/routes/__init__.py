@@ -3,12 +3,17 @@
 from collections.abc import Callable, Mapping
 
 from shippyard.alerting.delivery import Route
-from shippyard.alerting.routes import webhook
-from shippyard.config.models import Alerting
-from shippyard.config.models import Route as RouteConfig
+from shippyard.alerting.routes import alertmanager, apprise, email, pagerduty, slack, webhook
+from shippyard.config.alerting import Alerting, Kind
+from shippyard.config.alerting import Route as RouteConfig
 
-KINDS: Mapping[str, Callable[[RouteConfig], Route]] = {
+KINDS: Mapping[Kind, Callable[[RouteConfig], Route]] = {
     "webhook": webhook.from_config,
+    "alertmanager": alertmanager.from_config,
+    "pagerduty": pagerduty.from_config,
+    "slack": slack.from_config,
+    "email": email.from_config,
+    "apprise": apprise.from_config,
 }
 
 

@@ -1,45 +1,24 @@
-"""Owns the generic webhook: one POST of the message as JSON, and what its answer means.
+"""Owns the generic webhook: one POST of the message as JSON, signed when a key is given.
 
-The document is described in `alerting.message`. TLS is verified, redirects are not followed (a
-page goes where config says), nothing the receiver writes is kept or logged. The URL often holds a
-token, so it is a secret: it is in no error and no log line.
+The document is described in `alerting.message`. With a key each post has two headers more:
+`Shippyard-Timestamp`, seconds since 1970, and `Shippyard-Signature`, "sha256=" and the HMAC-SHA256
+in hex of the timestamp, a full stop and the body. A receiver that refuses old timestamps can't be
+fooled by a post that was overheard.
 """
 
-import base64
-import contextlib
-import http.client
+import hashlib
+import hmac
 import json
-import ssl
-import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
-from shippyard import __version__
-from shippyard.alerting.delivery import Answer, judge_status
+from shippyard.alerting.delivery import Answer
 from shippyard.alerting.message import stamped
-from shippyard.config.models import Route as RouteConfig
-from shippyard.host.secrets import read_secret, remember
-
-ANSWER_MAX_BYTES = 4 * 1024
-SECRET_PATH_MIN_CHARS = 8
-
-
-class UrlUnusable(Exception):
-    """A route's URL can't be used; the message says what to give, without showing it."""
-
-
-@dataclass(frozen=True)
-class Address:
-    """A URL, taken apart once."""
-
-    is_tls: bool
-    host: str
-    port: int | None
-    path: str = field(repr=False)
-    authorization: str | None = field(repr=False)
+from shippyard.alerting.routes.posting import Address, Poster, address_of, poster_of
+from shippyard.config.alerting import Route as RouteConfig
+from shippyard.host.secrets import read_secret
 
 
 @dataclass(frozen=True)
@@ -47,119 +26,37 @@ class Webhook:
     """One receiver."""
 
     name: str
-    severities: tuple[str, ...]
     timeout_s: float
     address: Address = field(repr=False)
+    poster: Poster = field(repr=False)
+    key: bytes | None = field(default=None, repr=False)
 
     def send(self, message: Mapping[str, Any], now: datetime) -> Answer:
         """POST `message` once, within about `timeout_s`."""
         body = json.dumps(stamped(message, now)).encode()
-        try:
-            with self._connection() as connection:
-                connection.request("POST", self.address.path, body, self._headers(message))
-                response = connection.getresponse()
-                _drain(response)
-        except (OSError, http.client.HTTPException, UnicodeError) as error:
-            return Answer("unreachable", _plain(error))
-        return judge_status(response.status, response.getheader("Retry-After"), now)
-
-    @contextlib.contextmanager
-    def _connection(self) -> Iterator[http.client.HTTPConnection]:
-        """A connection that is cut at the deadline: a socket's timeout bounds single reads only."""
-        connection = self._opened()
-        deadline = threading.Timer(self.timeout_s, _cut, [connection])
-        deadline.daemon = True
-        deadline.start()
-        try:
-            connection.connect()
-            yield connection
-        finally:
-            deadline.cancel()
-            connection.close()
-
-    def _opened(self) -> http.client.HTTPConnection:
-        host, port = self.address.host, self.address.port
-        if not self.address.is_tls:
-            return http.client.HTTPConnection(host, port, timeout=self.timeout_s)
-        tls = ssl.create_default_context()
-        return http.client.HTTPSConnection(host, port, timeout=self.timeout_s, context=tls)
-
-    def _headers(self, message: Mapping[str, Any]) -> dict[str, str]:
         headers = {
             "Content-Type": "application/json",
-            "User-Agent": f"shippyard/{__version__}",
             "Idempotency-Key": str(message["idempotency_key"]),
-            "Connection": "close",
         }
-        if self.address.authorization:
-            headers["Authorization"] = self.address.authorization
-        return headers
+        if self.key is not None:
+            headers |= signature_of(self.key, body, now)
+        return self.poster.post(self.address, body, headers, now)
+
+
+def signature_of(key: bytes, body: bytes, now: datetime) -> dict[str, str]:
+    """The headers that prove who made `body`, and when."""
+    at = str(int(now.timestamp()))
+    digest = hmac.new(key, at.encode() + b"." + body, hashlib.sha256).hexdigest()
+    return {"Shippyard-Timestamp": at, "Shippyard-Signature": f"sha256={digest}"}
 
 
 def from_config(config: RouteConfig) -> Webhook:
     """The webhook that config describes.
 
     Raises:
-        SecretMissing: its credential can't be read.
+        SecretMissing: a credential can't be read.
         UrlUnusable: its URL is none.
     """
-    url = read_secret(config.url_credential) if config.url_credential else config.url or ""
-    remember(url)
-    address = parse_url(config.name, url)
-    # shorter ones, and those that stand in config for all to read, would mask ordinary words
-    if config.url_credential and len(address.path) >= SECRET_PATH_MIN_CHARS:
-        remember(address.path)
-    return Webhook(config.name, config.severities, config.timeout_s, address)
-
-
-def parse_url(route: str, url: str) -> Address:
-    """`url` taken apart, for the route called `route`.
-
-    Raises:
-        UrlUnusable: it is not an http or https URL in printable ASCII.
-    """
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise _unusable(route) from None
-    is_plain = url.isascii() and url.isprintable() and " " not in url
-    if parts.scheme not in ("http", "https") or not host or not is_plain:
-        raise _unusable(route)
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    basic = _basic(parts.username, parts.password)
-    return Address(parts.scheme == "https", host, port, path, basic)
-
-
-def _unusable(route: str) -> UrlUnusable:
-    return UrlUnusable(f"route {route!r}: its URL can't be used; give http(s)://HOST[:PORT]/PATH")
-
-
-def _basic(user: str | None, password: str | None) -> str | None:
-    if user is None:
-        return None
-    remember(unquote(password or ""))
-    pair = f"{unquote(user)}:{unquote(password or '')}".encode()
-    return "Basic " + base64.b64encode(pair).decode()
-
-
-def _drain(response: http.client.HTTPResponse) -> None:
-    """Let the receiver finish a short answer; its status is known, so what follows can't harm."""
-    with contextlib.suppress(OSError, http.client.HTTPException):
-        response.read(ANSWER_MAX_BYTES)
-
-
-def _cut(connection: http.client.HTTPConnection) -> None:
-    if connection.sock is not None:
-        with contextlib.suppress(OSError):
-            connection.sock.shutdown(2)
-
-
-def _plain(error: Exception) -> str:
-    """What went wrong, in words that hold nothing of the URL or the answer."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"TLS certificate not accepted (code {error.verify_code})"
-    if isinstance(error, TimeoutError):
-        return "no answer in time"
-    reason = error.strerror if isinstance(error, OSError) else None
-    return f"{type(error).__name__}: {reason}" if reason else type(error).__name__
+    address = address_of(config)
+    key = read_secret(config.key_credential).encode() if config.key_credential else None
+    return Webhook(config.name, config.timeout_s, address, poster_of(config, address), key)

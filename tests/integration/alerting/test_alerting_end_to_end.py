@@ -26,8 +26,8 @@ from shippyard.alerting.journal import RETRY_FIRST_S
 from shippyard.alerting.methods import build
 from shippyard.alerting.routes import build_routes
 from shippyard.alerting.service import Alerting
-from shippyard.config.models import Alerting as AlertingConfig
-from shippyard.config.models import Route
+from shippyard.config.alerting import Alerting as AlertingConfig
+from shippyard.config.alerting import Route
 from shippyard.control.method import Call, MethodError, Peer
 from shippyard.host.clock import SystemClock
 from shippyard.host.pulse import Pulse
@@ -554,7 +554,7 @@ KILLED = textwrap.dedent(
     from types import SimpleNamespace
     from shippyard.alerting.routes import build_routes
     from shippyard.alerting.service import Alerting
-    from shippyard.config.models import Alerting as Config, Route
+    from shippyard.config.alerting import Alerting as Config, Route
     from shippyard.host.clock import SystemClock
     from shippyard.host.pulse import Pulse
     from shippyard.state.database import open_state

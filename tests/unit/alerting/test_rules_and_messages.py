@@ -12,7 +12,7 @@ from shippyard.alerting.evidence import EVIDENCE_MAX_BYTES, bounded_evidence, bo
 from shippyard.alerting.incidents import Event, Incident
 from shippyard.alerting.message import compose, stamped
 from shippyard.alerting.rules import apply_rules, choose_addressees
-from shippyard.config.models import RuleOverride
+from shippyard.config.alerting import RuleOverride
 from shippyard.host.secrets import MASK, remember
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890000, tzinfo=UTC)

@@ -6,7 +6,7 @@ import pytest
 
 from shippyard.alerting.routes import build_routes
 from shippyard.alerting.routes.webhook import UrlUnusable, Webhook, parse_url
-from shippyard.config.models import Alerting, Route
+from shippyard.config.alerting import Alerting, Route
 from shippyard.host.secrets import MASK, SecretMissing, mask
 
 

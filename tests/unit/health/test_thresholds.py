@@ -1,6 +1,7 @@
 """Limits are told as they are configured, and only of alerts that are told."""
 
-from shippyard.config.models import CheckOverride, Health, RuleOverride
+from shippyard.config.alerting import RuleOverride
+from shippyard.config.models import CheckOverride, Health
 from shippyard.health.loader import load_checks
 from shippyard.health.thresholds import Thresholds
 from shippyard.telemetry.metrics import Metrics
