@@ -10,8 +10,9 @@ from shippyard.config.models import Config, Health
 from shippyard.health.loader import CheckInvalid, load_checks
 from shippyard.health.shown import UNREACHABLE
 from shippyard.outcomes import ROOM_RULES
+from shippyard.selfwatch import RULES as SELF_RULES
 
-OWN_RULES = frozenset({UNREACHABLE, DEAD_RULE}) | ROOM_RULES
+OWN_RULES = frozenset({UNREACHABLE, DEAD_RULE, *SELF_RULES}) | ROOM_RULES
 """Rules that no check has."""
 
 

@@ -27,6 +27,8 @@ from shippyard.host.pulse import Pulse
 from shippyard.migration.service import Migrations
 
 LATE_AFTER = timedelta(hours=1)
+JOB_GRACE_S = 900.0
+"""A job that was due longer ago and has not begun was missed."""
 Incident = dict[str, Any]
 """As alerting shows it."""
 
@@ -91,6 +93,12 @@ def not_ready(rooms: Rooms) -> list[str]:
     statuses = (poller.status() for poller in rooms.pollers)
     down = [f"{s.name} is down: {s.error}" for s in statuses if not s.up]
     return [*stuck(rooms), *down]
+
+
+def ails(rooms: Rooms) -> list[str]:
+    """What keeps the sign of life back: polls or schedules that do not succeed."""
+    late = rooms.scheduler.overdue(JOB_GRACE_S)
+    return [*not_ready(rooms), *(f"job {name} is overdue" for name in late)]
 
 
 def backups_due(rooms: Rooms) -> list[str]:

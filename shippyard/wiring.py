@@ -13,7 +13,9 @@ from typing import Protocol
 import structlog
 
 from shippyard import migrating, status
+from shippyard.alerting import heartbeat
 from shippyard.alerting import methods as alerting_methods
+from shippyard.alerting.heartbeat import Heartbeat
 from shippyard.alerting.routes import build_routes
 from shippyard.alerting.routes.posting import UrlUnusable
 from shippyard.alerting.service import Alerting
@@ -45,6 +47,7 @@ from shippyard.outcomes import Outcomes, Switchboard
 from shippyard.postgres.target import target_of
 from shippyard.safekeeping.ground import Ground
 from shippyard.safekeeping.joined import Safekeeping, join
+from shippyard.selfwatch import OWN, SelfWatch, sources_of
 from shippyard.state.database import State
 from shippyard.state.jobs import JobLog
 from shippyard.status import Rooms
@@ -200,6 +203,19 @@ def _build(config: Config, base: Base) -> System:
         metrics_url=http.url,
     )
     http.rooms = rooms
+    watching = SelfWatch(
+        sources_of(rooms, live), paging.observe, base.pulse.register, base.pulse.forget
+    )
+    hearts = [
+        Heartbeat(
+            each,
+            lambda: status.ails(rooms),
+            clock=base.clock,
+            metrics=base.metrics,
+            pulse=base.pulse,
+        )
+        for each in heartbeat.switches(config.alerting)
+    ]
     control = ControlServer(
         config.control,
         [*_methods(rooms, changing), *keeping.methods, *changing.methods],
@@ -216,6 +232,8 @@ def _build(config: Config, base: Base) -> System:
         *keeping.services,
         *changing.services,
         scheduler,
+        watching,
+        *hearts,
         http,
         control,
     )
@@ -226,7 +244,7 @@ def _watched(config: Config) -> set[tuple[str, str]]:
     """Pairs of cluster and database that are looked at; a cluster's own backups are `@cluster`."""
     databases = {(database.cluster, database.name) for database in config.databases}
     clusters = {(cluster, subject_of_cluster(cluster)) for cluster in config.backup.clusters}
-    return databases | clusters
+    return databases | clusters | {OWN}
 
 
 def _safekeeping(config: Config, base: Base, loops: set[str]) -> Safekeeping:
@@ -295,7 +313,7 @@ def _methods(rooms: Rooms, changing: migrating.Migrating) -> list[Method]:
         *blockers.build({each.name: partial(target_of, each, each.monitor) for each in databases}),
         *ending.build(logins, changing.audit),
         *queries.build(_sources(rooms)),
-        *alerting_methods.build(rooms.alerting),
+        *alerting_methods.build(rooms.alerting, changing.audit),
     ]
 
 

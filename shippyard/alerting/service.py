@@ -218,6 +218,11 @@ class Alerting:
             ended = self._hush.end(id_, self._clock.now())
             return described(ended) if ended else None
 
+    @property
+    def is_state_unwritable(self) -> bool:
+        """Whether what happens can't be kept now."""
+        return self._journal.is_degraded
+
     def silences(self) -> Sequence[dict[str, Any]]:
         """What is silenced now."""
         with self._journal.lock:

@@ -107,6 +107,13 @@ class Scheduler:
         """Each job with its next due time and last run, ready for JSON."""
         return [self._describe(planned) for planned in self._planned.values()]
 
+    def overdue(self, grace_s: float) -> dict[str, float]:
+        """Jobs that should have begun longer than `grace_s` ago and have not: how late, in s."""
+        now = self._clock.now()
+        owed = {n: self._owed(p, now) for n, p in self._planned.items() if not self._is_running(n)}
+        late_s = {name: (now - at).total_seconds() for name, at in owed.items() if at}
+        return {name: late for name, late in late_s.items() if late > grace_s}
+
     def look(self) -> None:
         """Begin what is owed. Called every `tick_s`; never raises."""
         try:

@@ -1,4 +1,4 @@
-"""`shippyard ctl alerts`: what is wrong, and who was told."""
+"""`shippyard ctl alerts list|show|history`: what is wrong, what was, and who was told."""
 
 import sys
 from typing import Any
@@ -6,26 +6,62 @@ from typing import Any
 import click
 
 from shippyard.cli.ctl.asking import Asking, asks
-from shippyard.cli.exits import EXIT_CODES_HELP
-from shippyard.cli.output import print_table, when
+from shippyard.cli.exits import EXIT_CODES_HELP, ExitCode, Problem
+from shippyard.cli.output import print_json, print_table, when
 
 
-@click.command(epilog=EXIT_CODES_HELP)
-@click.option("--all", "include_closed", is_flag=True, help="Also the ones that are over.")
+@click.command("list", epilog=EXIT_CODES_HELP)
 @asks
-def alerts(asking: Asking, *, include_closed: bool) -> None:
-    """Show incidents with their cause, and the state of every message about them.
+def list_(asking: Asking) -> None:
+    """Show open incidents with their cause, who was told, and what is silenced.
 
     \b
     Example:
       shippyard ctl alerts
-      shippyard ctl alerts --all --json
+      shippyard ctl alerts list --json
     """
-    asking.show(asking.ask("alerts", {"all": include_closed}), _draw)
+    asking.show(asking.ask("alerts"), _draw)
+
+
+@click.command(epilog=EXIT_CODES_HELP)
+@asks
+def history(asking: Asking) -> None:
+    """Show the newest incidents that are over too, with every message about them.
+
+    \b
+    Example:
+      shippyard ctl alerts history
+      shippyard ctl alerts history --json
+    """
+    answer = asking.ask("alerts", {"all": True})
+    asking.show(answer, lambda said: draw_incidents(said["incidents"]))
+
+
+@click.command(epilog=EXIT_CODES_HELP)
+@click.argument("incident")
+@asks
+def show(asking: Asking, incident: str) -> None:
+    """Show one incident whole: evidence, messages, who took it on. INCIDENT may be its beginning.
+
+    \b
+    Example:
+      shippyard ctl alerts show 0c3f
+    """
+    everything = asking.ask("alerts", {"all": True})["incidents"]
+    found = [each for each in everything if each["id"].startswith(incident)]
+    if len(found) != 1:
+        what = f"{len(found)} incidents begin" if found else "no incident begins"
+        hint = "see: shippyard ctl alerts history"
+        raise Problem(f"{what} with {incident!r}; {hint}", ExitCode.USAGE)
+    asking.show(found[0], _draw_whole)
 
 
 def _draw(answer: dict[str, Any]) -> None:
     draw_incidents(answer["incidents"])
+    for silence in answer["silences"]:
+        what = " ".join(f"{field}={pattern}" for field, pattern in silence["match"].items())
+        until = f"until {when(silence['ends_at'])}, by {silence['made_by']}"
+        click.echo(f"silenced: {what}, {until}: {silence['why']} ({silence['id']})")
 
 
 def draw_incidents(incidents: list[dict[str, Any]]) -> None:
@@ -39,13 +75,23 @@ def draw_incidents(incidents: list[dict[str, Any]]) -> None:
 
 
 def _draw_block(incident: dict[str, Any]) -> None:
-    head = f"{incident['rule']} on {incident['database']}"
+    about = f" {incident['subject']}" if incident["subject"] else ""
+    head = f"{incident['rule']} on {incident['database']}{about}"
     since = f"{incident['severity']}, since {when(incident['since'])}"
     colour = "red" if incident["state"] == "firing" else "yellow"
-    state = click.style(incident["state"], fg=colour)
+    state = click.style(_state(incident), fg=colour)
     click.echo(f"{click.style(head, bold=True)}  {state}  {since}")
     click.echo(f"  {incident['summary']}")
     click.echo(f"  told: {_told(incident) or 'nobody yet'}  ({incident['id']})")
+
+
+def _draw_whole(incident: dict[str, Any]) -> None:
+    _draw_block(incident)
+    for each in incident["deliveries"]:
+        what = f"{each['route']} {each['event']} {each['state']}, {each['attempts']} attempts"
+        error = f": {each['error']}" if each["error"] else ""
+        click.echo(f"  {when(each['at'])} {what}{error}")
+    print_json(incident["evidence"])
 
 
 def _row(incident: dict[str, Any]) -> tuple[Any, ...]:
@@ -54,11 +100,20 @@ def _row(incident: dict[str, Any]) -> tuple[Any, ...]:
         incident["rule"],
         incident["database"],
         incident["severity"],
-        incident["state"],
+        _state(incident),
         when(incident["since"]),
         _told(incident),
         incident["summary"],
     )
+
+
+def _state(incident: dict[str, Any]) -> str:
+    """With who keeps it quiet."""
+    if incident["silenced_by"]:
+        return f"{incident['state']}, silenced by {incident['silenced_by']}"
+    if incident["acked_by"]:
+        return f"{incident['state']}, taken on by {incident['acked_by']}"
+    return str(incident["state"])
 
 
 def _told(incident: dict[str, Any]) -> str:

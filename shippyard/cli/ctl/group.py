@@ -2,7 +2,7 @@
 
 import click
 
-from shippyard.cli.ctl.alerts import alerts
+from shippyard.cli.ctl.alerts_group import alerts
 from shippyard.cli.ctl.asking import Asking, asks
 from shippyard.cli.ctl.backup import backup
 from shippyard.cli.ctl.drill import drill

@@ -10,7 +10,7 @@ from annotated_types import Ge, Gt, Le, Lt, MinLen
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from shippyard.config import calendar, models
+from shippyard.config import alerting, calendar, models
 from shippyard.config.base import Model
 from shippyard.config.loading import VARIABLES
 from shippyard.config.migration import Migration
@@ -35,9 +35,12 @@ SECTIONS: dict[str, type[Model]] = {
     "Drills: [backup.drill]": models.Drill,
     "[health]": models.Health,
     "[health.checks.NAME]": models.CheckOverride,
-    "[alerting]": models.Alerting,
-    "[[alerting.routes]]": models.Route,
-    "[alerting.rules.NAME]": models.RuleOverride,
+    "[alerting]": alerting.Alerting,
+    "[[alerting.routes]]": alerting.Route,
+    "mail, of a route": alerting.Mail,
+    "hours, of a route": alerting.Hours,
+    "[[alerting.quiet]]": alerting.Quiet,
+    "[alerting.rules.NAME]": alerting.RuleOverride,
     "[migration]": Migration,
     "[calendar]": calendar.Calendar,
     "[[calendar.windows]]": calendar.Window,
@@ -117,7 +120,7 @@ def bound(constraint: object) -> str:
 
 
 def test_every_model_has_a_section() -> None:
-    known = {v for room in (models, calendar) for v in vars(room).values() if isinstance(v, type)}
+    known = {v for room in (models, calendar, alerting) for v in vars(room).values() if isinstance(v, type)}
     settings = {cls for cls in known if issubclass(cls, Model)} - {Model}
     assert settings == set(SECTIONS.values())
 
