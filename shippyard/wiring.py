@@ -43,7 +43,7 @@ from shippyard.host.process import Processes
 from shippyard.host.pulse import Pulse
 from shippyard.host.secrets import SecretMissing
 from shippyard.host.signing import KeyUnusable
-from shippyard.outcomes import Outcomes, Switchboard
+from shippyard.outcomes import Outcomes, Switchboard, expected_of
 from shippyard.postgres.target import target_of
 from shippyard.safekeeping.ground import Ground
 from shippyard.safekeeping.joined import Safekeeping, join
@@ -185,6 +185,7 @@ def _build(config: Config, base: Base) -> System:
     loops: set[str] = {CONTROL, CALENDAR, *looking.loops}
     keeping = _safekeeping(config, base, loops)
     changing = _migrating(config, base, keeping, live)
+    paging.expect(expected_of(changing.migrations))
     scheduler = _scheduler(config, base, keeping, changing)
     http = _Http(config, base)
     rooms = Rooms(

@@ -28,12 +28,13 @@ def choose_addressees(
     if notice in ("resolve", "acknowledge"):
         return [(route.name, notice) for route in routes if route.name in incident.told]
     hearing = [route for route in routes if _hears(route, incident, environment, zone, at)]
-    fresh: list[tuple[str, Event]] = [
-        (route.name, "trigger") for route in hearing if route.name not in incident.told
-    ]
-    if notice is None:
-        return fresh
-    return fresh + [(route.name, notice) for route in hearing if route.name in incident.told]
+    chosen: list[tuple[str, Event]] = []
+    for route in hearing:
+        if route.name not in incident.told:
+            chosen.append((route.name, "trigger"))
+        elif notice is not None:
+            chosen.append((route.name, notice))
+    return chosen
 
 
 def _hears(route: Route, incident: Incident, environment: str, zone: str, at: datetime) -> bool:

@@ -7,7 +7,7 @@ keeps, `outbox` sends. A poller may call it from any thread and is never hurt by
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +20,6 @@ from shippyard.alerting.incidents import (
     CLEARS_TO_END,
     OPEN,
     Event,
-    Finding,
     Incident,
     Moment,
     Observation,
@@ -33,7 +32,8 @@ from shippyard.alerting.ledger import Ledger, LedgerUnavailable, Loaded
 from shippyard.alerting.listing import Listing
 from shippyard.alerting.message import compose
 from shippyard.alerting.mirror import Forgetful, Mirror
-from shippyard.alerting.outbox import End, Outbox
+from shippyard.alerting.outbox import Outbox
+from shippyard.alerting.own import DEAD_RULE, OWN_CLUSTER, all_clear, of_route, test_incident
 from shippyard.alerting.rules import Ruled, apply_rules
 from shippyard.config.alerting import Alerting as AlertingConfig
 from shippyard.host.clock import Clock
@@ -53,11 +53,6 @@ RESOLVED_SHOWN_S = 300.0
 """So long a receiver that knows only what it was told lately is told again that all is over."""
 RESOLVED_KEPT_MAX = 500
 
-DEAD_RULE = "delivery_dead"
-TEST_RULE = "test"
-OWN_CLUSTER = "shippyard"
-"""What stands in an incident of the daemon itself where others name a cluster."""
-
 log = structlog.get_logger(__name__)
 
 
@@ -67,14 +62,6 @@ class NoSuchIncident(Exception):
 
 class NoSuchRoute(Exception):
     """Config names no such route; says which there are."""
-
-
-@dataclass(frozen=True)
-class RouteDead:
-    """The finding that a route's last message was given up."""
-
-    summary: str
-    evidence: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Alerting:
@@ -121,6 +108,7 @@ class Alerting:
             if isinstance(route, Forgetful)
         ]
         self._open: dict[str, Incident] = {}
+        self._expected: Callable[[Mapping[str, str]], str | None] = lambda _: None
         self._resolved: deque[Incident] = deque(maxlen=RESOLVED_KEPT_MAX)
         self._written_s: dict[str, float] = {}
         self._rules_shown: set[str] = set()
@@ -129,6 +117,10 @@ class Alerting:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="alerting", daemon=True)
         self._beat: Callable[[], None] = lambda: None
+
+    def expect(self, expected: Callable[[Mapping[str, str]], str | None]) -> None:
+        """Be told what work under way is expected to cause: why nobody hears of it, or None."""
+        self._expected = expected
 
     def observe(self, observation: Observation) -> None:
         """Take one successful look at a rule. Never raises, whatever is broken here."""
@@ -240,7 +232,7 @@ class Alerting:
             named = ", ".join(each.name for each in self._routes) or "none"
             raise NoSuchRoute(f"no route {route!r} in the configuration; it has: {named}")
         now = self._now()
-        page = _test_incident(route, by, now)
+        page = test_incident(route, by, now)
         over = replace(page, state="resolved", resolved_at=now.at)
         events: tuple[tuple[Event, Incident], ...] = (("trigger", page), ("resolve", over))
         return [(e, found.send(self._message(i, e, now), now.at)) for e, i in events]
@@ -267,7 +259,8 @@ class Alerting:
     def _look(self, look: Ruled) -> None:
         now = self._now()
         current = self._open.get(fingerprint(look.rule, look.cluster, look.database, look.subject))
-        quiet = self._hush.covers(_facts(look, current), now.at)
+        facts = _facts(look, current)
+        quiet = self._hush.covers(facts, now.at) or self._expected(facts)
         step = decide(current, look, now, repeat_s=self._config.repeat_s, silenced_by=quiet)
         if step.incident:
             self._tell(step.incident, step.notice, moved=step.moved)
@@ -358,7 +351,7 @@ class Alerting:
             if not self._is_watched(incident):
                 over = decide(
                     replace(incident, clears=CLEARS_TO_END),
-                    _all_clear(incident),
+                    all_clear(incident),
                     self._now(),
                     repeat_s=self._config.repeat_s,
                 )
@@ -384,7 +377,7 @@ class Alerting:
             self._journal.flush()
         for route, end in self._outbox.last_ends().items():
             if end is not None:
-                self.observe(_own_observation(route, end))
+                self.observe(of_route(route, end))
         if self._clock.monotonic() >= self._prune_at_s:
             self._prune()
 
@@ -409,35 +402,6 @@ class Alerting:
         return Moment(self._clock.now(), self._clock.monotonic())
 
 
-@dataclass(frozen=True)
-class OwnObservation:
-    """What alerting sees of itself."""
-
-    rule: str
-    cluster: str
-    database: str
-    severity: str
-    for_s: float
-    finding: Finding | None
-    parts: Mapping[str, Finding] = field(default_factory=dict)
-
-
-def _own_observation(route: str, end: End) -> OwnObservation:
-    """What the last message's end says about a route."""
-    finding = RouteDead(
-        f"route {route} took no message: the last one was given up; "
-        "see `shippyard ctl alerts history` for why"
-    )
-    return OwnObservation(
-        rule=DEAD_RULE,
-        cluster=OWN_CLUSTER,
-        database=route,
-        severity="page",
-        for_s=0.0,
-        finding=finding if end == "dead" else None,
-    )
-
-
 def _facts(look: Ruled, current: Incident | None) -> dict[str, str]:
     """What a silence can go by."""
     return {
@@ -458,36 +422,6 @@ def _may_be_told(incident: Incident) -> bool:
 def _is_fresh(incident: Incident, now: Moment) -> bool:
     ended = incident.resolved_at or now.at
     return (now.at - ended).total_seconds() < RESOLVED_SHOWN_S
-
-
-def _test_incident(route: str, by: str, now: Moment) -> Incident:
-    return Incident(
-        fingerprint=fingerprint(TEST_RULE, OWN_CLUSTER, route),
-        rule=TEST_RULE,
-        cluster=OWN_CLUSTER,
-        database=route,
-        severity="page",
-        state="firing",
-        summary=f"TEST: nothing is wrong; {by} tries the route {route}",
-        evidence={"test": True},
-        pending_at=now.at,
-        since_s=now.monotonic_s,
-        seen_at=now.at,
-        firing_at=now.at,
-    )
-
-
-def _all_clear(incident: Incident) -> Ruled:
-    """The look that nobody takes any more."""
-    return Ruled(
-        rule=incident.rule,
-        cluster=incident.cluster,
-        database=incident.database,
-        subject=incident.subject,
-        severity=incident.severity,
-        for_s=0.0,
-        finding=None,
-    )
 
 
 def _say(incident: Incident, messages: int) -> None:

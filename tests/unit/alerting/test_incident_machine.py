@@ -16,6 +16,7 @@ from shippyard.alerting.incidents import (
     Sign,
     State,
     Step,
+    acknowledged,
     decide,
     fingerprint,
 )
@@ -39,6 +40,7 @@ class Observation:
     database: str = "shippyar"
     severity: str = "page"
     for_s: float = FOR_S
+    subject: str = ""
 
 
 PRESENT = Observation(Finding())
@@ -207,3 +209,46 @@ def test_two_incidents_of_one_fingerprint_have_their_own_id() -> None:
     first = incident("firing")
     assert first.id != replace(first, pending_at=at(60).at).id
     assert first.id.startswith(first.fingerprint)
+
+
+def firing(**changes: Any) -> Incident:
+    return replace(incident("firing"), **changes)
+
+
+def after(current: Incident, look: Observation, seconds: float = 20, **more: Any) -> Step:
+    return decide(current, look, at(seconds), repeat_s=REPEAT_S, **more)
+
+
+def test_what_gets_worse_is_told_again_at_once_and_never_gets_better() -> None:
+    mild = firing(severity="ticket", acked_at=at(15).at, acked_by="olga")
+    worse = after(mild, PRESENT)
+    assert worse.notice == "repeat"
+    assert worse.incident
+    assert (worse.incident.severity, worse.incident.acked_by) == ("page", None)
+    same = after(worse.incident, replace(PRESENT, severity="ticket"), 21)
+    assert same.notice is None
+    assert same.incident
+    assert same.incident.severity == "page"
+
+
+def test_what_somebody_has_taken_on_is_not_repeated() -> None:
+    mine = acknowledged(firing(), "olga", "looking", at(15))
+    assert after(mine, PRESENT, REPEAT_S * 2).notice is None
+    assert after(firing(), PRESENT, REPEAT_S * 2).notice == "repeat"
+
+
+def test_nobody_is_told_of_what_is_silenced_until_the_silence_is_over() -> None:
+    quiet = decide(incident("pending"), PRESENT, at(12), repeat_s=REPEAT_S, silenced_by="5f09a1c2")
+    assert quiet.incident
+    assert (quiet.incident.state, quiet.notice) == ("firing", None)
+    assert (quiet.incident.silenced_by, quiet.incident.notified_at) == ("5f09a1c2", None)
+    loud = after(quiet.incident, PRESENT)
+    assert loud.notice == "trigger"
+    over = after(replace(quiet.incident, clears=1), CLEAR, silenced_by="5f09a1c2")
+    assert over.notice == "resolve"  # for those who were told before it was silenced
+
+
+def test_a_thing_has_an_incident_of_its_own() -> None:
+    whole = fingerprint("slot_retains_wal", "main", "shop")
+    assert fingerprint("slot_retains_wal", "main", "shop", "") == whole
+    assert fingerprint("slot_retains_wal", "main", "shop", "standby") != whole

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
+from shippyard.alerting.audience import choose_addressees
 from shippyard.alerting.evidence import EVIDENCE_MAX_BYTES, bounded_evidence, bounded_summary
 from shippyard.alerting.incidents import Event, Incident
 from shippyard.alerting.message import compose, stamped
-from shippyard.alerting.rules import apply_rules, choose_addressees
-from shippyard.config.alerting import RuleOverride
+from shippyard.alerting.rules import SUBJECTS_MAX, apply_rules
+from shippyard.config.alerting import Hours, Route, RuleOverride
 from shippyard.host.secrets import MASK, remember
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890000, tzinfo=UTC)
@@ -32,12 +33,7 @@ class Observation:
     severity: str = "page"
     for_s: float = 10.0
     finding: Finding | None = Finding()
-
-
-@dataclass(frozen=True)
-class Route:
-    name: str
-    severities: tuple[str, ...]
+    parts: Mapping[str, Finding] = field(default_factory=dict)
 
 
 INCIDENT = Incident(
@@ -58,24 +54,65 @@ INCIDENT = Incident(
 
 def test_without_an_override_the_observation_stands() -> None:
     seen = Observation()
-    ruled = apply_rules(seen, {"other": RuleOverride(enabled=False)})
+    (ruled,) = apply_rules(seen, {"other": RuleOverride(enabled=False)})
     assert (ruled.severity, ruled.for_s, ruled.finding) == ("page", 10.0, seen.finding)
 
 
 def test_an_override_changes_what_it_names() -> None:
-    ruled = apply_rules(Observation(), {"blocked": RuleOverride(for_s=0.0, severity="ticket")})
+    (ruled,) = apply_rules(Observation(), {"blocked": RuleOverride(for_s=0.0, severity="ticket")})
     assert (ruled.severity, ruled.for_s, ruled.finding) == ("ticket", 0.0, Finding())
 
 
 def test_a_rule_that_is_off_sees_all_clear() -> None:
-    assert apply_rules(Observation(), {"blocked": RuleOverride(enabled=False)}).finding is None
+    off = {"blocked": RuleOverride(enabled=False)}
+    looks = apply_rules(Observation(parts={"a": Finding()}), off, ["", "a"])
+    assert [(look.subject, look.finding) for look in looks] == [("", None), ("a", None)]
 
 
-ROUTES = (Route("oncall", ("page",)), Route("team", ("page", "ticket")))
+def subjects(parts: int, open_subjects: tuple[str, ...] = ()) -> dict[str, Finding | None]:
+    """What is said of each thing, when so many are wrong at once."""
+    wrong = {f"s{n}": Finding(f"s{n} is bad") for n in range(parts)}
+    seen = Observation(finding=Finding("all are bad"), parts=wrong)
+    return {look.subject: look.finding for look in apply_rules(seen, {}, open_subjects)}
+
+
+def test_a_few_things_are_a_look_each() -> None:
+    assert subjects(2) == {"s0": Finding("s0 is bad"), "s1": Finding("s1 is bad")}
+    assert set(subjects(SUBJECTS_MAX)) == {f"s{n}" for n in range(SUBJECTS_MAX)}
+
+
+def test_a_thousand_things_at_once_are_one() -> None:
+    assert subjects(1000) == {"": Finding("all are bad")}
+
+
+def test_what_was_open_by_itself_stays_so_in_a_pile() -> None:
+    assert subjects(1000, ("s7",)) == {"s7": Finding("s7 is bad"), "": Finding("all are bad")}
+
+
+def test_of_what_is_not_wrong_any_more_all_clear_is_said() -> None:
+    assert subjects(1, ("s0", "gone", "")) == {"s0": Finding("s0 is bad"), "gone": None, "": None}
+    looks = apply_rules(Observation(finding=None), {}, ["slot"])
+    assert [(look.subject, look.finding) for look in looks] == [("", None), ("slot", None)]
+
+
+def route(name: str, **more: Any) -> Route:
+    return Route(name=name, url="http://127.0.0.1/", **more)
+
+
+def chosen(
+    notice: Event | None, *routes: Route, at: datetime = NOW, **changes: Any
+) -> list[tuple[str, str]]:
+    incident = replace(INCIDENT, **changes)
+    return list(
+        choose_addressees(incident, notice, routes, environment="production", zone="UTC", at=at)
+    )
+
+
+ROUTES = (route("oncall", severities=("page",)), route("team", severities=("page", "ticket")))
 
 
 @pytest.mark.parametrize(
-    ("severity", "told", "notice", "chosen"),
+    ("severity", "told", "notice", "expected"),
     [
         ("page", (), "trigger", [("oncall", "trigger"), ("team", "trigger")]),
         ("ticket", (), "trigger", [("team", "trigger")]),
@@ -84,17 +121,43 @@ ROUTES = (Route("oncall", ("page",)), Route("team", ("page", "ticket")))
         ("ticket", ("oncall", "team"), "resolve", [("oncall", "resolve"), ("team", "resolve")]),
         ("page", ("team",), "resolve", [("team", "resolve")]),
         ("page", ("gone",), "resolve", []),
+        ("page", ("team",), "acknowledge", [("team", "acknowledge")]),
+        ("page", ("team",), None, [("oncall", "trigger")]),
     ],
 )
 def test_who_is_told(
-    severity: str, told: tuple[str, ...], notice: Event, chosen: list[tuple[str, str]]
+    severity: str, told: tuple[str, ...], notice: Event | None, expected: list[tuple[str, str]]
 ) -> None:
-    incident = replace(INCIDENT, severity=severity, told=told)
-    assert choose_addressees(incident, notice, ROUTES) == chosen
+    assert chosen(notice, *ROUTES, severity=severity, told=told) == expected
+
+
+@pytest.mark.parametrize(
+    ("more", "hears"),
+    [
+        ({"rules": ("blocked",)}, True),
+        ({"rules": ("*", "!block*")}, False),
+        ({"rules": ("!*", "blocked")}, True),
+        ({"databases": ("shop*",)}, False),
+        ({"databases": ("ship*",)}, True),
+        ({"environments": ("production",)}, True),
+        ({"environments": ("staging", "testing")}, False),
+        ({"hours": (Hours(**{"from": "05:00", "to": "06:00"}),)}, True),
+        ({"hours": (Hours(**{"from": "06:00", "to": "05:00"}),)}, False),
+    ],
+)
+def test_a_route_hears_of_what_it_names(more: dict[str, Any], *, hears: bool) -> None:
+    assert bool(chosen("trigger", route("r", **more))) is hears
+
+
+def test_a_route_whose_hours_begin_is_told_of_what_fires_still() -> None:
+    day = route("day", hours=(Hours(**{"from": "08:00", "to": "18:00"}),))
+    assert chosen(None, day, at=NOW) == []
+    assert chosen(None, day, at=NOW.replace(hour=9)) == [("day", "trigger")]
+    assert chosen(None, day, at=NOW.replace(hour=9), told=("day",)) == []
 
 
 def test_the_message_is_as_documented() -> None:
-    message = stamped(compose(INCIDENT, "trigger", "production", NOW), NOW)
+    message = stamped(compose(INCIDENT, "trigger", "production", NOW, "r#blocked"), NOW)
     assert json.loads(json.dumps(message)) == {
         "version": 1,
         "event": "trigger",
@@ -107,13 +170,19 @@ def test_the_message_is_as_documented() -> None:
             "rule": "blocked",
             "cluster": "main",
             "database": "shippyar",
+            "subject": "",
             "severity": "page",
             "state": "firing",
             "summary": "pid 42 blocks 3 sessions",
             "since": "2026-03-04T05:06:07.890+00:00",
             "firing_at": "2026-03-04T05:06:07.890+00:00",
             "resolved_at": None,
+            "acked_at": None,
+            "acked_by": None,
+            "ack_note": None,
+            "action": None,
             "evidence": {"roots": [{"pid": 42}]},
+            "runbook": "r#blocked",
         },
     }
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from shippyard.alerting.routes import build_routes
-from shippyard.alerting.routes.webhook import UrlUnusable, Webhook, parse_url
+from shippyard.alerting.routes.posting import UrlUnusable, parse_url
+from shippyard.alerting.routes.webhook import Webhook
 from shippyard.config.alerting import Alerting, Route
 from shippyard.host.secrets import MASK, SecretMissing, mask
 
