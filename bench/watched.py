@@ -85,7 +85,7 @@ class Watcher:
         return max(each.series for each in self.scrapes)
 
     def _get(self) -> bytes:
-        """A kept connection may have been closed meanwhile: then on a new one, as Prometheus does."""
+        """A kept connection may have been closed meanwhile: then anew, as Prometheus does."""
         if self._link is not None:
             with suppress(OSError, http.client.HTTPException):
                 return self._got(self._link)

@@ -5,6 +5,7 @@ incidents come and go as quickly as a daemon can see.
 """
 
 import contextlib
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -125,3 +126,9 @@ def wait_events(kept: Kept, event: str, count: int, timeout_s: float = SEEN_WITH
         timeout_s,
         f"{count} of {event}",
     )
+
+
+def linger(seconds: float) -> None:
+    """Let time pass: what is claimed is that nothing happens, or that it lasts."""
+    ends = time.monotonic() + seconds
+    until(lambda: time.monotonic() >= ends, seconds + 5, "the time has passed")

@@ -19,8 +19,12 @@ def run(config_path: Path) -> None:
     Example:
       shippyard run --config /etc/shippyard/shippyard.toml
     """
-    from shippyard import daemon
-    from shippyard.config.loading import ConfigError
+    from shippyard.host.lean import without
+
+    # structlog draws tracebacks with it, for people; 4 MiB that a daemon can spare.
+    with without("rich"):
+        from shippyard import daemon
+        from shippyard.config.loading import ConfigError
 
     try:
         daemon.run(config_path)
