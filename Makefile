@@ -14,7 +14,7 @@ PREFIX ?= /opt/shippyard
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo docs test lint unit integration acceptance tools requirements install proof-loop proof-backups proof-schema proof-migrations proof-health proof-tools matrix test-matrix clean
+.PHONY: help demo docs test lint unit integration acceptance tools requirements install proof-loop proof-backups proof-schema proof-migrations proof-health proof-alerting proof-tools matrix test-matrix clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 16
@@ -56,12 +56,16 @@ proof-migrations: $(VENV)/.dev matrix proof-tools ## prove the claims of migrati
 proof-health: $(VENV)/.dev matrix proof-tools ## prove the claims of knowing the database (ROWS=a,b QUICK=1 WRITE=1)
 	@$(BIN)/python -m proofs.health
 
+proof-alerting: $(VENV)/.dev matrix proof-tools ## prove the claims of telling people (ROWS=a,b QUICK=1 WRITE=1)
+	@$(BIN)/python -m proofs.alerting
+
 # What stands beside us in proofs: another engine, a real S3, another exporter. Needs root and Debian's package manager;
 # without them a row that lacks its program says which.
 proof-tools:
 	@for need in pgbackrest:pgbackrest barman:barman ceph-mon:ceph-mon ceph-osd:ceph-osd \
 	    radosgw:radosgw ceph:ceph-common uuidgen:uuid-runtime zstd:zstd mmdebstrap:mmdebstrap \
-	    promtool:prometheus prometheus-postgres-exporter:prometheus-postgres-exporter; do \
+	    promtool:prometheus prometheus-postgres-exporter:prometheus-postgres-exporter \
+	    prometheus-alertmanager:prometheus-alertmanager; do \
 	  command -v $${need%%:*} >/dev/null || missing="$$missing $${need##*:}"; done; \
 	if [ -n "$$missing" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive \

@@ -65,16 +65,18 @@ class Arrival:
 
 @dataclass
 class Kept:
-    """What a receiver took, in order. `bodies` are whole, with the headers."""
+    """What a receiver took, in order; `heads` are the headers of `bodies`."""
 
     reads: Reader
     arrived: list[Arrival] = field(default_factory=list)
+    heads: list[str] = field(default_factory=list)
     bodies: list[str] = field(default_factory=list)
 
     def take(self, head: str, body: bytes) -> None:
         """Keep one message."""
         now, wall = time.monotonic(), time.time()
-        self.bodies.append(f"{head}\n{body.decode(errors='replace')}")
+        self.heads.append(head)
+        self.bodies.append(body.decode(errors="replace"))
         self.arrived.extend(Arrival(now, wall, told) for told in self.reads(body))
 
     def of(self, rule: str, event: str, since: float = 0.0) -> list[Arrival]:
@@ -160,7 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _take(self, door: Door, body: bytes, wait_s: float) -> None:
         """Taken before it is answered, as a receiver does that is careful."""
-        door.kept.take(f"{self.path}\n{self.headers}", body)
+        door.kept.take(str(self.headers), body)
         if wait_s:
             time.sleep(wait_s)
         self._answer(200, {"Content-Type": "application/json"}, b"{}")

@@ -33,7 +33,9 @@ def _ratio(found: Compared) -> str:
     if found.ratios is None:
         return ""
     page, resolve = found.ratios
-    return f"; our slowest takes {page:.2f} of Prometheus's time to the page, {resolve:.2f} to the resolve"
+    return (
+        f"; our slowest takes {page:.2f} of Prometheus's time to the page, {resolve:.2f} to its end"
+    )
 
 
 ROWS = (
