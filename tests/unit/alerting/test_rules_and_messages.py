@@ -69,7 +69,7 @@ def test_a_rule_that_is_off_sees_all_clear() -> None:
     assert [(look.subject, look.finding) for look in looks] == [("", None), ("a", None)]
 
 
-def subjects(parts: int, open_subjects: tuple[str, ...] = ()) -> dict[str, Finding | None]:
+def subjects(parts: int, open_subjects: tuple[str, ...] = ()) -> dict[str, Any]:
     """What is said of each thing, when so many are wrong at once."""
     wrong = {f"s{n}": Finding(f"s{n} is bad") for n in range(parts)}
     seen = Observation(finding=Finding("all are bad"), parts=wrong)

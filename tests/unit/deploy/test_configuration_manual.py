@@ -120,7 +120,8 @@ def bound(constraint: object) -> str:
 
 
 def test_every_model_has_a_section() -> None:
-    known = {v for room in (models, calendar, alerting) for v in vars(room).values() if isinstance(v, type)}
+    rooms = (models, calendar, alerting)
+    known = {v for room in rooms for v in vars(room).values() if isinstance(v, type)}
     settings = {cls for cls in known if issubclass(cls, Model)} - {Model}
     assert settings == set(SECTIONS.values())
 
