@@ -6,6 +6,8 @@ is for its reader to say.
 
 import contextlib
 import gzip
+import socket
+import struct
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -136,6 +138,14 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 64
     door: Door
+
+    def shutdown_request(self, request: Any) -> None:
+        """End a connection: in order, or as a firewall does."""
+        if self.door.mood is Mood.RESET:
+            request.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.close_request(request)
+        else:
+            super().shutdown_request(request)
 
     def handle_error(self, *_: Any) -> None:
         """A daemon that is killed leaves in the middle of a word."""

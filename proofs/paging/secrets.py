@@ -155,7 +155,8 @@ def _written(made: Rig, tools: Desk, sentry: Door) -> dict[str, str]:
     assert made.daemon is not None
     texts = {"the daemon's log": _text(made.daemon.err) + _text(made.daemon.out)}
     texts["the state database"] = _state(Path(made.document["daemon"]["state_dir"]))
-    texts["Sentry"] = "\n".join(sentry.kept.bodies)
+    known_by = f'"public_key":"{DSN_KEY}"'
+    texts["Sentry"] = "\n".join(sentry.kept.bodies).replace(known_by, "")
     own = tools.secrets()["duty-key"]
     for name, kept in (("webhook", tools.hook.kept), ("Slack", tools.chat.kept)):
         texts[name] = _all(kept)
