@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 
 from proofs.paging.ledger import count_deliveries
-from proofs.paging.receivers import Kept, incidents_of
+from proofs.paging.receivers import Desk, Kept, incidents_of
 from proofs.paging.stage import RULE, Troubles, linger, stage, state_of, troubles
 from proofs.rig import Rig
 from proofs.table import Context, Outcome, Row
@@ -26,6 +26,8 @@ FINDINGS = 1_000
 STORM_S, QUICK_STORM_S = 120, 6
 CHURN_S = 1.0
 GROWTH_GOAL_MIB = 64.0
+DELIVERIES_MAX = 4
+"""A page and its end, by two routes."""
 PAGE_BYTES = 4096
 
 
@@ -93,38 +95,58 @@ def convoy(context: Context) -> Outcome:
     return Outcome(measured, enough and one and not early, "" if enough else "too few changes")
 
 
+@dataclass(frozen=True)
+class Stormed:
+    """What a thousand findings left behind."""
+
+    before_mib: float
+    most_mib: float
+    rows: int
+    queued: float
+    state_mib: float
+    counts: Sequence[tuple[int, int]]
+
+
 def storm(context: Context) -> Outcome:
     """A thousand things found wrong at once, another thousand each second."""
     length_s = context.count(full=STORM_S, quick=QUICK_STORM_S)
-    with stage(context, ("hook", "duty")) as (made, tools), troubles(made) as wrong:
+    with stage(context, ("hook", "duty")) as (made, tools):
         made.start()
-        before_mib = _rss_mib(made)
-        begun = time.monotonic()
-        wrong.replace(_thousand(0))
-        tools.hook.kept.wait_for(RULE, "trigger", begun, RESOLVED_WITHIN_S)
-        most_mib = _churn(made, wrong, length_s)
-        wrong.end_all()
-        ended = time.monotonic()
-        tools.hook.kept.wait_for(RULE, "resolve", ended, RESOLVED_WITHIN_S)
-        linger(AFTER_S)
-        rows = count_deliveries(state_of(made))
-        queued = sum(map(_value, made.scrape().series("shippyard_alerting_outbox_messages{")))
-        counts = [_counted(tools.hook.kept), _counted(tools.duty.kept)]
-        size_mib = _size_mib(state_of(made))
+        left = _stormed(made, tools, length_s)
     claims = {
-        "one page and one resolve": all(count == (1, 1) for count in counts),
-        "deliveries bounded": rows <= 4,
-        "nothing is left in the outbox": queued == 0,
-        f"at most {GROWTH_GOAL_MIB:g} MiB more": most_mib - before_mib <= GROWTH_GOAL_MIB,
+        "one page and one resolve": all(count == (1, 1) for count in left.counts),
+        "deliveries bounded": left.rows <= DELIVERIES_MAX,
+        "nothing is left in the outbox": left.queued == 0,
+        f"at most {GROWTH_GOAL_MIB:g} MiB more": left.most_mib - left.before_mib <= GROWTH_GOAL_MIB,
     }
+    (pages, ends), (pages_too, ends_too) = left.counts
     measured = (
-        f"{FINDINGS:,} findings, {length_s} s, others each second: "
-        f"{counts[0][0]} page, {counts[0][1]} resolve at the webhook, {counts[1][0]} and "
-        f"{counts[1][1]} at PagerDuty; {rows} rows of deliveries, state {size_mib:.1f} MiB; "
-        f"memory {before_mib:.0f} MiB before, {most_mib:.0f} at most"
+        f"{FINDINGS:,} findings, {length_s} s, others each second: {pages} page, {ends} resolve at "
+        f"the webhook, {pages_too} and {ends_too} at PagerDuty; {left.rows} rows of deliveries, "
+        f"state {left.state_mib:.1f} MiB; memory {left.before_mib:.0f} MiB before, "
+        f"{left.most_mib:.0f} at most"
     )
     broken = [claim for claim, holds in claims.items() if not holds]
     return Outcome(measured, not broken, "; ".join(broken))
+
+
+def _stormed(made: Rig, tools: Desk, length_s: float) -> Stormed:
+    heard, before_mib, begun = tools.hook.kept, _rss_mib(made), time.monotonic()
+    with troubles(made) as wrong:
+        wrong.replace(_thousand(0))
+        heard.wait_for(RULE, "trigger", begun, RESOLVED_WITHIN_S)
+        most_mib = _churn(made, wrong, length_s)
+        wrong.end_all()
+        heard.wait_for(RULE, "resolve", time.monotonic(), RESOLVED_WITHIN_S)
+        linger(AFTER_S)
+    return Stormed(
+        before_mib=before_mib,
+        most_mib=most_mib,
+        rows=count_deliveries(state_of(made)),
+        queued=sum(map(_value, made.scrape().series("shippyard_alerting_outbox_messages{"))),
+        state_mib=_size_mib(state_of(made)),
+        counts=[_counted(heard), _counted(tools.duty.kept)],
+    )
 
 
 def _churn(made: Rig, wrong: Troubles, length_s: float) -> float:
