@@ -41,7 +41,7 @@ from shippyard.migration.service import Migrations
 from shippyard.migration.supervise import Supervisor
 from shippyard.postgres.target import Target, target_of
 from shippyard.state.database import State
-from shippyard.telemetry.condition import Tell
+from shippyard.telemetry.condition import Announce, Tell
 from shippyard.telemetry.metrics import Metrics
 
 DRIFT_SCHEDULE = "*/15 * * * *"
@@ -78,6 +78,7 @@ class Ground:
     metrics: Metrics
     clock: Clock
     tell: Tell
+    announce: Announce
     backups: Backups
     copies: Copies
     live: Live
@@ -139,6 +140,7 @@ def join(ground: Ground) -> Migrating:
         backups=ground.backups,
         live=ground.live,
         tell=ground.tell,
+        announce=ground.announce,
         advise=_advice_of(find_squawk() if policy and policy.squawk else None, ground.processes),
         batch_seen=backfills.seen,
         remember=ground.remember,

@@ -12,7 +12,9 @@ from shippyard.config.models import Config
 from shippyard.health.model import Finding, Observation
 from shippyard.migration import conditions as migration
 from shippyard.migration.service import Migrations
-from shippyard.telemetry.condition import Condition
+from shippyard.telemetry.condition import Change, Condition
+
+RESTORING = "restore_running"
 
 CAUSED_BY_RUNS = frozenset({"invalid_index"})
 """What a migration run causes on its way: an index is INVALID while it is built CONCURRENTLY."""
@@ -44,6 +46,12 @@ class Switchboard:
         if self.current is not None:
             self.current.observe(seen)
 
+    def announce(self, change: Change) -> None:
+        """Tell whoever pages now of something that was done."""
+        if self.current is not None:
+            about = {"database": change.subject, "summary": change.summary}
+            self.current.announce({**change.detail, **about})
+
 
 class Outcomes:
     """Turns conditions into observations. A cluster's own are of the database `@cluster`."""
@@ -54,6 +62,10 @@ class Outcomes:
         self._clusters = databases | clusters
         self._switchboard = switchboard
 
+    def announce(self, change: Change) -> None:
+        """Something was done."""
+        self._switchboard.announce(change)
+
     def tell(self, condition: Condition) -> None:
         """Something was looked at; of what is not in the configuration nothing is told."""
         subject = condition.subject
@@ -61,6 +73,8 @@ class Outcomes:
         if cluster is None:
             return
         finding = Finding(condition.summary, condition.evidence) if condition.summary else None
+        if condition.rule == RESTORING and condition.summary:
+            self.announce(Change(subject, condition.summary))
         seen = Observation(condition.rule, cluster, subject, condition.severity, 0.0, finding)
         self._switchboard.observe(seen)
         if finding is None:

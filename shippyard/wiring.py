@@ -270,13 +270,15 @@ def _safekeeping(config: Config, base: Base, loops: set[str]) -> Safekeeping:
 def _migrating(
     config: Config, base: Base, keeping: Safekeeping, live: LiveHealth
 ) -> migrating.Migrating:
+    outcomes = Outcomes(config, base.switchboard)
     ground = migrating.Ground(
         config,
         base.processes,
         base.state,
         base.metrics,
         base.clock,
-        Outcomes(config, base.switchboard).tell,
+        outcomes.tell,
+        outcomes.announce,
         keeping.backups,
         RestoredCopies(keeping.drills, {each.name: each for each in config.databases}),
         live,

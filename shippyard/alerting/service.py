@@ -13,6 +13,7 @@ from typing import Any
 
 import structlog
 
+from shippyard.alerting.announcing import Announcer
 from shippyard.alerting.audience import choose_addressees
 from shippyard.alerting.delivery import Answer, Delivery, Policy, Route
 from shippyard.alerting.hush import Hush, described
@@ -108,6 +109,7 @@ class Alerting:
             if isinstance(route, Forgetful)
         ]
         self._open: dict[str, Incident] = {}
+        self._announcer = Announcer(self._routes, clock, pulse)
         self._expected: Callable[[Mapping[str, str]], str | None] = lambda _: None
         self._resolved: deque[Incident] = deque(maxlen=RESOLVED_KEPT_MAX)
         self._written_s: dict[str, float] = {}
@@ -121,6 +123,10 @@ class Alerting:
     def expect(self, expected: Callable[[Mapping[str, str]], str | None]) -> None:
         """Be told what work under way is expected to cause: why nobody hears of it, or None."""
         self._expected = expected
+
+    def announce(self, change: Mapping[str, Any]) -> None:
+        """Something was done that nobody is woken for: `summary`, `database`, and what else."""
+        self._announcer.announce(change)
 
     def observe(self, observation: Observation) -> None:
         """Take one successful look at a rule. Never raises, whatever is broken here."""
@@ -138,6 +144,7 @@ class Alerting:
         self._outbox.start()
         for mirror in self._mirrors:
             mirror.start()
+        self._announcer.start()
         self._beat = self._pulse.register("alerting", TICK_LIMIT_S)
         self._thread.start()
 
@@ -148,6 +155,7 @@ class Alerting:
         self._stopping.set()
         for mirror in self._mirrors:
             mirror.stop()
+        self._announcer.stop()
         self._outbox.stop()
         if self._thread.ident is not None:
             self._thread.join(STOP_S)

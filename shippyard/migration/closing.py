@@ -16,7 +16,7 @@ from shippyard.migration.parts import Parts
 from shippyard.migration.planner import Look, look_or_none
 from shippyard.migration.states import RunEvent
 from shippyard.postgres.session import one_line
-from shippyard.telemetry.condition import Condition
+from shippyard.telemetry.condition import Change, Condition
 
 ENDED_BY_SUCCESS = ("migration_damaged", "migration_hurting")
 
@@ -54,6 +54,7 @@ class Closing:
         self._parts.remember()
         self._count(run, outcome)
         self._tell(run, outcome, error)
+        self._announce(run, outcome)
         log.info(
             "migration.finished",
             run=run.id,
@@ -83,6 +84,11 @@ class Closing:
             metrics.migration_last_success.labels(run.database).set(
                 self._parts.clock.now().timestamp()
             )
+
+    def _announce(self, run: Run, outcome: str) -> None:
+        way = f"{run.way} from {run.from_revision or 'nothing'} to {run.to_revision}"
+        detail = {"run": run.id, "outcome": outcome, "requested_by": run.requested_by}
+        self._parts.announce(Change(run.database, f"migration {way}: {outcome}", detail))
 
     def _tell(self, run: Run, outcome: str, error: str | None) -> None:
         database, tell = run.database, self._parts.tell

@@ -23,7 +23,7 @@ from shippyard.migration.order import Order
 from shippyard.migration.planner import look_or_none
 from shippyard.migration.supervise import Supervisor
 from shippyard.postgres.session import one_line
-from shippyard.telemetry.condition import Tell
+from shippyard.telemetry.condition import Announce, Tell
 from shippyard.telemetry.metrics import Metrics
 
 BatchSeen = Callable[[str, Mapping[str, Any]], None]
@@ -48,6 +48,7 @@ class Parts:
     backups: Backups
     live: Live
     tell: Tell
+    announce: Announce
     advise: Advise
     batch_seen: BatchSeen
     remember: Callable[[], None]

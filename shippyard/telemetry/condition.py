@@ -21,3 +21,15 @@ class Condition:
 
 
 Tell = Callable[[Condition], None]
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something that was done to a subject, and that nobody need be woken for."""
+
+    subject: str
+    summary: str
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+Announce = Callable[[Change], None]

@@ -311,6 +311,7 @@ def bench(
         backups=backups,
         live=live,
         tell=told.append,
+        announce=lambda _: None,
         advise=lambda found, _: found,
         batch_seen=backfills.seen,
         remember=lambda: None,

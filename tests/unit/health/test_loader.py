@@ -53,7 +53,7 @@ def test_the_shipped_rules() -> None:
     }
     assert rules == {
         "archiver_failing": ("page", 60, 30),
-        "blocked": ("page", 0, 1),
+        "blocked": ("page", 10, 1),
         "checksum_failure": ("page", 0, 5),
         "connections_near_limit": ("ticket", 30, 5),
         "idle_in_transaction": ("ticket", 0, 5),

@@ -28,5 +28,5 @@ def test_what_config_sets_is_what_is_told() -> None:
     Thresholds(load_checks(Health(checks=near)), rules, metrics).start()
     assert told("threshold", "connections_near_limit") == 0.5
     assert told("for_seconds", "connections_near_limit") == 7
-    assert told("for_seconds", "blocked") == 0
+    assert told("for_seconds", "blocked") == 10
     assert told("threshold", "long_running") is None
