@@ -61,9 +61,11 @@ class Cost:
 
 
 def measure(
-    folder: Path, size: Crowd, say: Say, *, alone_s: float, beside_s: float
-) -> tuple[Cost, list[Cost]]:
+    folder: Path, size: Crowd, say: Say, *, alone_s: float, beside_s: float, stays_s: float = 0.0
+) -> tuple[Cost, list[Cost], float]:
     """The daemon's cost alone; then its own, the exporter's, and that with its queries.yaml.
+
+    The last is the memory, in MiB, that the daemon holds when it has run for `stays_s`.
 
     Raises:
         FileNotFoundError: the exporter is not installed.
@@ -76,11 +78,17 @@ def measure(
         cluster = undo.enter_context(crowd(folder / "postgres", processes, size))
         say(f"{size.tables} tables, {size.indexes} indexes, {size.sessions} sessions stand")
         server = undo.enter_context(connect(cluster.target()))
-        watchers = [undo.enter_context(daemon(cluster, folder, "shippyard"))]
-        (alone,) = _watched(watchers, server, alone_s, say)
-        watchers.append(undo.enter_context(_exporter(cluster, folder, "exporter")))
-        watchers.append(undo.enter_context(_exporter(cluster, folder, "exporter_more", QUERIES)))
-        return alone, _watched(watchers, server, beside_s, say)
+        ours = undo.enter_context(daemon(cluster, folder, "shippyard"))
+        begun = time.monotonic()
+        (alone,) = _watched([ours], server, alone_s, say)
+        with ExitStack() as others:
+            watchers = [ours, others.enter_context(_exporter(cluster, folder, "exporter"))]
+            more = _exporter(cluster, folder, "exporter_more", QUERIES)
+            watchers.append(others.enter_context(more))
+            beside = _watched(watchers, server, beside_s, say)
+        if (left_s := begun + stays_s - time.monotonic()) > 0:
+            _watched([ours], server, left_s, say)
+        return alone, beside, ours.rss_mib
 
 
 @contextmanager
@@ -192,7 +200,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="shippyard-bench-") as folder:
         Path(folder).chmod(0o755)
         times = {"alone_s": asked.alone * 60, "beside_s": asked.beside * 60}
-        alone, (ours, *others) = measure(Path(folder), size, print, **times)
+        alone, (ours, *others), _ = measure(Path(folder), size, print, **times)
     print(f"alone: {alone}\nbeside: {ours}")
     for other in others:
         print(f"{other}; {other.median_ms / ours.median_ms:.0f} times the scrape")
