@@ -4,6 +4,7 @@ import random
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -19,7 +20,8 @@ ROUTES = ("hook", "duty")
 NAMES = ("alpha", "beta", "gamma", "delta")
 LIFE_S = (0.0, 4.0)
 """How long a daemon lives after it said that it is ready."""
-TROUBLE_S = (1.5, 4.0)
+TROUBLE_S = (1.0, 5.0)
+WELL_S = (2.0, 7.0)
 RETRY_MAX_S = 5
 DELIVERED_GOAL_S = 60.0
 DRAINED_WITHIN_S = 90.0
@@ -76,7 +78,7 @@ def _kill_often(context: Context, made: Rig, tools: Desk, course: Course) -> Non
         linger(chance.uniform(*LIFE_S))
         course.kills.append(time.time())
         made.kill()
-        made.start(wait_up=False)
+        t=time.monotonic(); made.start(wait_up=False); context.say(f"START {time.monotonic()-t:.1f}")
         if number % 10 == 0:
             context.say(f"{number} kills, {len(tools.hook.kept.arrived)} messages at the webhook")
 
@@ -85,24 +87,20 @@ def _kill_often(context: Context, made: Rig, tools: Desk, course: Course) -> Non
 def _coming_and_going(made: Rig) -> Iterator[None]:
     """Each of a few things is wrong for some seconds and well for some, until the block is left."""
     over = threading.Event()
-    threads = [
-        threading.Thread(target=_come_and_go, args=(made, name, over), daemon=True)
-        for name in NAMES
-    ]
-    for thread in threads:
-        thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join(15)
+    with ThreadPoolExecutor(len(NAMES)) as pool:
+        lives = [pool.submit(_come_and_go, made, name, over) for name in NAMES]
+        try:
+            yield
+        finally:
+            over.set()
+        for life in lives:
+            life.result()
 
 
 def _come_and_go(made: Rig, name: str, over: threading.Event) -> None:
     chance = random.Random(name)
     with troubles(made) as wrong:
-        while not over.wait(chance.uniform(*TROUBLE_S)):
+        while not over.wait(chance.uniform(*WELL_S)):
             wrong.begin(name)
             over.wait(chance.uniform(*TROUBLE_S))
             wrong.end(name)

@@ -42,7 +42,7 @@ summary = "{{name}} is in trouble"
 CHECK_SQL = """
 SELECT name, n AS value FROM public.trouble WHERE n > 0 ORDER BY name LIMIT 2000
 """
-TABLE = "CREATE TABLE IF NOT EXISTS trouble (name text PRIMARY KEY, n int NOT NULL)"
+TABLE = "CREATE TABLE trouble (name text PRIMARY KEY, n int NOT NULL)"
 
 
 class Troubles:
@@ -50,7 +50,6 @@ class Troubles:
 
     def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
-        connection.execute(TABLE)
 
     def begin(self, *names: str) -> None:
         """These are wrong from now on."""
@@ -81,6 +80,7 @@ def stage(context: Context, routes: Sequence[str] = ("hook",)) -> Iterator[tuple
         chosen = [each for each in tools.routes() if each["name"] in routes]
         page_by(made, chosen, tools.secrets())
         watch_troubles(made)
+        make_table(made)
         yield made, tools
 
 
@@ -103,6 +103,12 @@ def watch_troubles(made: Rig) -> None:
     made.document["health"] = {"checks_dir": str(folder)}
 
 
+def make_table(made: Rig) -> None:
+    """The table of troubles, empty."""
+    with made.connect() as connection:
+        connection.execute(TABLE)
+
+
 @contextlib.contextmanager
 def troubles(made: Rig) -> Iterator[Troubles]:
     """The table of troubles, on a session of its own."""
@@ -112,7 +118,7 @@ def troubles(made: Rig) -> Iterator[Troubles]:
 
 def state_of(made: Rig) -> Path:
     """The daemon's state database."""
-    return Path(made.document["daemon"]["state_dir"]) / "shippyard.db"
+    return Path(made.document["daemon"]["state_dir"]) / "state.sqlite3"
 
 
 def wait_events(kept: Kept, event: str, count: int, timeout_s: float = SEEN_WITHIN_S) -> None:

@@ -234,6 +234,7 @@ def _ddl_queues(
 def evidence_of(tree: Tree) -> dict[str, Any]:
     """The tree in JSON, bounded: the gravest roots, the longest waits, and a drawing."""
     return {
+        "action": tree.roots[0].action if tree.roots else None,
         "roots": [_root_told(root) for root in tree.roots[:ROOTS_TOLD]],
         "roots_total": tree.roots_total,
         "victims": [_victim_told(victim) for victim in tree.victims[:VICTIMS_TOLD]],

@@ -35,9 +35,7 @@ def sessions(rows: Sequence[Row]) -> Shaped:
         "sessions": rows[0]["total"] if rows else 0,
         "max_age_s": rows[0]["age_s"] if rows else 0.0,
     }
-    return Shaped(
-        [figure], lambda _: {"sessions": [_session_told(row) for row in rows[:SESSIONS_TOLD]]}
-    )
+    return Shaped([figure], lambda _: _sessions_told(rows))
 
 
 def blocking_tree(rows: Sequence[Row]) -> Shaped:
@@ -56,6 +54,12 @@ SHAPES: Mapping[str, Callable[[], Shape]] = {
     "blocking_tree": _forgetful(blocking_tree),
     "statements": Statements,
 }
+
+
+def _sessions_told(rows: Sequence[Row]) -> dict[str, Any]:
+    """The oldest ones, and what ends the oldest of them."""
+    told = [_session_told(row) for row in rows[:SESSIONS_TOLD]]
+    return {"action": told[0]["action"] if told else None, "sessions": told}
 
 
 def _session_told(row: Row) -> dict[str, Any]:
