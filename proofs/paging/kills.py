@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from proofs.paging.ledger import Entry, is_quiet, read_entries
 from proofs.paging.receivers import Arrival, Desk, Door, Mood
-from proofs.paging.stage import linger, stage, state_of, troubles
+from proofs.paging.stage import stage, state_of, troubles
 from proofs.rig import Rig
 from proofs.table import Context, Outcome, Row
 from proofs.waiting import until
@@ -75,12 +75,28 @@ def _kill_often(context: Context, made: Rig, tools: Desk, course: Course) -> Non
         for name, door in _doors(tools).items():
             # Half of the time a receiver is well, so that deaths meet deliveries too.
             course.turn(name, door, chance.choice((*BAD, *[Mood.WELL] * len(BAD))))
-        linger(chance.uniform(*LIFE_S))
+        _let_live(tools, chance.uniform(*LIFE_S), is_hasty=number % 2 == 0)
         course.kills.append(time.time())
         made.kill()
-        t=time.monotonic(); made.start(wait_up=False); context.say(f"START {time.monotonic()-t:.1f}")
+        made.start(wait_up=False)
         if number % 10 == 0:
             context.say(f"{number} kills, {len(tools.hook.kept.arrived)} messages at the webhook")
+
+
+def _let_live(tools: Desk, seconds: float, *, is_hasty: bool) -> None:
+    """Until a moment that chance gave; or, hastily, until somebody is being told of something."""
+    ends = time.monotonic() + seconds
+    before = _taken(tools)
+    until(
+        lambda: time.monotonic() >= ends or (is_hasty and _taken(tools) > before),
+        seconds + 5,
+        "the moment to die",
+        pause_s=0.001,
+    )
+
+
+def _taken(tools: Desk) -> int:
+    return sum(len(door.kept.arrived) for door in _doors(tools).values())
 
 
 @contextmanager
