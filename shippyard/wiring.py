@@ -186,6 +186,7 @@ def _build(config: Config, base: Base) -> System:
     keeping = _safekeeping(config, base, loops)
     changing = _migrating(config, base, keeping, live)
     paging.expect(expected_of(changing.migrations))
+    paging.attest(changing.audit.head)
     scheduler = _scheduler(config, base, keeping, changing)
     http = _Http(config, base)
     rooms = Rooms(

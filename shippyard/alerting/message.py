@@ -7,6 +7,8 @@ Version 1 of the document, in JSON:
     idempotency_key  the same for every attempt at this message; also in the header
                      `Idempotency-Key`. A receiver that has seen it may ignore the rest.
     environment      "development", "testing", "staging" or "production"
+    audit_head       number and hash of the audit's newest entry, or null: kept where whoever would
+                     write the audit anew does not reach
     sent_at          when this attempt was made; the only part that differs between attempts
     incident
       key            the same for every incident of this rule, cluster and database
@@ -39,7 +41,13 @@ VERSION = 1
 
 
 def compose(
-    incident: Incident, event: Event, environment: str, now: datetime, runbook: str
+    incident: Incident,
+    event: Event,
+    environment: str,
+    now: datetime,
+    *,
+    runbook: str,
+    audit_head: str | None = None,
 ) -> dict[str, Any]:
     """The document, without `sent_at`."""
     return {
@@ -47,6 +55,7 @@ def compose(
         "event": event,
         "idempotency_key": f"{incident.id}.{event}.{int(now.timestamp() * 1000):x}",
         "environment": environment,
+        "audit_head": audit_head,
         "incident": {"key": incident.fingerprint, **describe(incident), "runbook": runbook},
     }
 

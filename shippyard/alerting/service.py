@@ -14,8 +14,7 @@ from typing import Any
 import structlog
 
 from shippyard.alerting.announcing import Announcer
-from shippyard.alerting.audience import choose_addressees
-from shippyard.alerting.delivery import Answer, Delivery, Policy, Route
+from shippyard.alerting.delivery import Answer, Policy, Route
 from shippyard.alerting.hush import Hush, described
 from shippyard.alerting.incidents import (
     CLEARS_TO_END,
@@ -31,11 +30,11 @@ from shippyard.alerting.incidents import (
 from shippyard.alerting.journal import Journal
 from shippyard.alerting.ledger import Ledger, LedgerUnavailable, Loaded
 from shippyard.alerting.listing import Listing
-from shippyard.alerting.message import compose
 from shippyard.alerting.mirror import Forgetful, Mirror
 from shippyard.alerting.outbox import Outbox
 from shippyard.alerting.own import DEAD_RULE, OWN_CLUSTER, all_clear, of_route, test_incident
 from shippyard.alerting.rules import Ruled, apply_rules
+from shippyard.alerting.teller import Teller
 from shippyard.config.alerting import Alerting as AlertingConfig
 from shippyard.host.clock import Clock
 from shippyard.host.pulse import Pulse
@@ -85,7 +84,7 @@ class Alerting:
         watched: Collection[tuple[str, str]] | None = None,
     ) -> None:
         self._config = config
-        self._environment = environment
+        self._teller = Teller(config, environment)
         self._metrics = metrics
         self._clock = clock
         self._pulse = pulse
@@ -123,6 +122,10 @@ class Alerting:
     def expect(self, expected: Callable[[Mapping[str, str]], str | None]) -> None:
         """Be told what work under way is expected to cause: why nobody hears of it, or None."""
         self._expected = expected
+
+    def attest(self, audit_head: Callable[[], str | None]) -> None:
+        """From now on every message carries what `audit_head` says."""
+        self._teller.audit_head = audit_head
 
     def announce(self, change: Mapping[str, Any]) -> None:
         """Something was done that nobody is woken for: `summary`, `database`, and what else."""
@@ -177,8 +180,8 @@ class Alerting:
         with self._journal.lock:
             firing = [i for i in self._open.values() if i.state == "firing" and route in i.told]
             over = [i for i in self._resolved if route in i.told and _is_fresh(i, now)]
-        return [self._message(i, "repeat", now) for i in firing] + [
-            self._message(i, "resolve", now) for i in over
+        return [self._teller.message(i, "repeat", now) for i in firing] + [
+            self._teller.message(i, "resolve", now) for i in over
         ]
 
     def acknowledge(self, id_: str, by: str, note: str) -> dict[str, Any]:
@@ -243,7 +246,7 @@ class Alerting:
         page = test_incident(route, by, now)
         over = replace(page, state="resolved", resolved_at=now.at)
         events: tuple[tuple[Event, Incident], ...] = (("trigger", page), ("resolve", over))
-        return [(e, found.send(self._message(i, e, now), now.at)) for e, i in events]
+        return [(e, found.send(self._teller.message(i, e, now), now.at)) for e, i in events]
 
     def _firing(self, id_: str) -> Incident:
         firing = [i for i in self._open.values() if i.state == "firing" and i.id.startswith(id_)]
@@ -275,7 +278,7 @@ class Alerting:
 
     def _tell(self, incident: Incident, notice: Event | None, *, moved: bool) -> None:
         """Keep what was decided: in memory, in the state database, in the queues."""
-        incident, deliveries = self._addressed(incident, notice)
+        incident, deliveries = self._teller.addressed(incident, notice, self._now())
         self._keep_open(incident)
         if moved or deliveries or self._is_refresh_due(incident):
             self._written_s[incident.fingerprint] = self._clock.monotonic()
@@ -284,42 +287,6 @@ class Alerting:
         if moved:
             self._show_open()
             _say(incident, len(deliveries))
-
-    def _addressed(
-        self, incident: Incident, notice: Event | None
-    ) -> tuple[Incident, list[Delivery]]:
-        """The incident with the routes it was told to, and what they are told."""
-        now = self._now()
-        if notice is None and not _may_be_told(incident):
-            return incident, []
-        chosen = choose_addressees(
-            incident,
-            notice,
-            self._config.routes,
-            environment=self._environment,
-            zone=self._config.timezone,
-            at=now.at,
-        )
-        told = tuple(dict.fromkeys((*incident.told, *(route for route, _ in chosen))))
-        return replace(incident, told=told), [
-            self._delivery(incident, route, event, now) for route, event in chosen
-        ]
-
-    def _delivery(self, incident: Incident, route: str, event: Event, now: Moment) -> Delivery:
-        return Delivery(
-            fingerprint=incident.fingerprint,
-            pending_at=incident.pending_at,
-            route=route,
-            event=event,
-            message=self._message(incident, event, now),
-            created_at=now.at,
-            due_at=now.at,
-            due_s=now.monotonic_s,
-        )
-
-    def _message(self, incident: Incident, event: Event, now: Moment) -> dict[str, Any]:
-        runbook = f"{self._config.runbook_url}#{incident.rule}"
-        return compose(incident, event, self._environment, now.at, runbook)
 
     def _keep_open(self, incident: Incident) -> None:
         if incident.state in OPEN:
@@ -420,11 +387,6 @@ def _facts(look: Ruled, current: Incident | None) -> dict[str, str]:
         "severity": look.severity,
         "id": current.id if current else "",
     }
-
-
-def _may_be_told(incident: Incident) -> bool:
-    """Whether somebody who was not told yet should be."""
-    return incident.state == "firing" and not incident.silenced_by and not incident.acked_at
 
 
 def _is_fresh(incident: Incident, now: Moment) -> bool:

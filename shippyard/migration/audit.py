@@ -7,6 +7,7 @@ our memory off the machine have the heads too.
 
 import hashlib
 import json
+import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from shippyard.host.clock import Clock
 from shippyard.migration.anchor import Anchor, Anchored
@@ -111,6 +113,15 @@ class Audit:
                 Entry(r.seq, r.at, r.actor, r.action, r.subject, r.detail, r.hash)
                 for r in connection.execute(query)
             ]
+
+    def head(self) -> str | None:
+        """The newest entry's number and hash, in a word; None when it can't be read now."""
+        try:
+            with self._state.read() as connection:
+                seq, head = _last(connection)
+        except (SQLAlchemyError, sqlite3.Error):
+            return None
+        return f"{seq}:{head}"
 
     def verify(self) -> AuditReport:
         """Walk the whole chain from its start."""

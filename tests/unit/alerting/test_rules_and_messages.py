@@ -157,12 +157,15 @@ def test_a_route_whose_hours_begin_is_told_of_what_fires_still() -> None:
 
 
 def test_the_message_is_as_documented() -> None:
-    message = stamped(compose(INCIDENT, "trigger", "production", NOW, "r#blocked"), NOW)
+    message = stamped(
+        compose(INCIDENT, "trigger", "production", NOW, runbook="r#blocked", audit_head="1:ab"), NOW
+    )
     assert json.loads(json.dumps(message)) == {
         "version": 1,
         "event": "trigger",
         "idempotency_key": "0123456789abcdef-19cb73d3592.trigger.19cb73d3592",
         "environment": "production",
+        "audit_head": "1:ab",
         "sent_at": "2026-03-04T05:06:07.890+00:00",
         "incident": {
             "key": "0123456789abcdef",

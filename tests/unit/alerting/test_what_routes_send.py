@@ -42,7 +42,7 @@ RULES = Path(__file__).parents[3] / "config" / "prometheus" / "shippyard.rules.y
 
 
 def message(event: Event = "trigger", incident: Incident = INCIDENT) -> dict[str, Any]:
-    return compose(incident, event, "production", NOW, RUNBOOK)
+    return compose(incident, event, "production", NOW, runbook=RUNBOOK)
 
 
 def test_pagerduty_triggers_and_resolves_by_the_incident() -> None:

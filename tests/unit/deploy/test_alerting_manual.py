@@ -53,13 +53,8 @@ def test_a_receiver_that_checks_as_it_says_believes_us_and_nobody_else() -> None
 
 @pytest.mark.skipif(not shutil.which("amtool"), reason="apt-get install prometheus-alertmanager")
 def test_the_example_is_one_that_an_alertmanager_takes() -> None:
-    ran = subprocess.run(
-        ["amtool", "check-config", str(EXAMPLE)],
-        capture_output=True,
-        check=False,
-        text=True,
-        timeout=30,
-    )
+    argv = ["amtool", "check-config", str(EXAMPLE)]
+    ran = subprocess.run(argv, capture_output=True, check=False, text=True, timeout=30)
     assert ran.returncode == 0, ran.stderr
 
 
