@@ -6,7 +6,7 @@ wrong; how long that must last, and who hears of it, alerting knows.
 
 import shutil
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,26 +109,28 @@ class SelfWatch:
         beat = self._register("selfwatch", LIMIT_S)
         while not self._stopping.wait(EVERY_S):
             beat()
-            try:
-                for seen in look(self._sources):
-                    self._observe(seen)
-            except Exception:
-                log.exception("selfwatch.look_failed")
+            for look in looks(self._sources):
+                self._take(look)
         self._forget("selfwatch")
 
+    def _take(self, look: Callable[[], Iterable[Observation]]) -> None:
+        """A look that failed saw nothing, and ends nothing."""
+        try:
+            for seen in look():
+                self._observe(seen)
+        except Exception:
+            log.exception("selfwatch.look_failed")
 
-def look(sources: Sources) -> Iterator[Observation]:
-    """What is seen now, of every rule and everything it can be about."""
-    yield _jobs(sources.missed_jobs())
-    yield _degraded(sources.stuck(), is_state_unwritable=sources.is_state_unwritable())
-    yield _own_disks(sources.folders)
-    by_name = {status.name: status for status in sources.statuses()}
-    for database in sources.databases:
-        if database.name in by_name:
-            yield _checks(by_name[database.name])
-        free_bytes = sources.free_bytes(database.name)
-        if free_bytes is not None:
-            yield _server_disk(database, free_bytes)
+
+def looks(sources: Sources) -> list[Callable[[], Iterable[Observation]]]:
+    """One look for each thing that can be wrong: one that can't be had takes no other with it."""
+    return [
+        lambda: [_degraded(sources.stuck(), is_state_unwritable=sources.is_state_unwritable())],
+        lambda: [_own_disks(sources.folders)],
+        lambda: [_jobs(sources.missed_jobs())],
+        lambda: [_checks(status) for status in sources.statuses() if status.up],
+        lambda: _server_disks(sources),
+    ]
 
 
 def _jobs(missed: Mapping[str, float]) -> Observation:
@@ -144,8 +146,8 @@ def _jobs(missed: Mapping[str, float]) -> Observation:
 
 
 def _checks(status: PollerStatus) -> Observation:
-    """While a database is down its checks fail too: that is told already."""
-    failing = [each for each in status.checks if not each.ok and not each.lack and status.up]
+    """Of a database that is down nothing is said: its checks fail too, and that is told already."""
+    failing = [each for each in status.checks if not each.ok and not each.lack]
     parts = {
         each.name: Finding(
             f"check {each.name} of {status.name} gives only errors: {each.error}; "
@@ -191,12 +193,21 @@ def _own_disks(folders: Mapping[str, Path]) -> Observation:
 
 
 def _room(folder: Path) -> tuple[float, int]:
-    """What is free, as a part and in bytes; all, where nobody can say."""
-    try:
-        room = shutil.disk_usage(folder)
-    except OSError:
-        return 1.0, 0
+    """What is free, as a part and in bytes.
+
+    Raises:
+        OSError: nobody can say.
+    """
+    room = shutil.disk_usage(folder)
     return room.free / max(1, room.total), room.free
+
+
+def _server_disks(sources: Sources) -> Iterator[Observation]:
+    """Of those servers whose files are on this machine."""
+    for database in sources.databases:
+        free_bytes = sources.free_bytes(database.name)
+        if free_bytes is not None:
+            yield _server_disk(database, free_bytes)
 
 
 def _server_disk(database: Database, free_bytes: int) -> Observation:

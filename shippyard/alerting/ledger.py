@@ -24,6 +24,7 @@ from shippyard.state.tables import deliveries, incidents, silences
 KEEP_RESOLVED_DAYS = 90
 KEEP_DROPPED_DAYS = 1
 PAGES = ("trigger", "repeat")
+"""What tells a receiver of an incident; of what it was never told it hears no end."""
 
 Entry = tuple[int | None, Delivery]
 """A delivery and its row; None while it has none."""

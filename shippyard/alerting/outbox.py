@@ -16,7 +16,7 @@ from shippyard.alerting import delivery as parcels
 from shippyard.alerting.delivery import Answer, Delivery, Policy, Route
 from shippyard.alerting.incidents import Moment
 from shippyard.alerting.journal import Journal
-from shippyard.alerting.ledger import Loaded
+from shippyard.alerting.ledger import PAGES, Loaded
 from shippyard.host.clock import Clock
 from shippyard.host.pulse import Pulse
 from shippyard.telemetry.metrics import Metrics
@@ -247,7 +247,7 @@ class Lane:
     def _remember_told(self, done: Delivery) -> None:
         if done.event == "trigger" and done.state == "dead":
             self._untold.add(done.incident)
-        elif done.event == "resolve" or done.state == "sent":
+        elif done.event == "resolve" or (done.state == "sent" and done.event in PAGES):
             self._untold.discard(done.incident)
 
     def _drop(self, dropped: Sequence[Delivery]) -> None:
