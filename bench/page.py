@@ -1,7 +1,9 @@
 """Owns the time from a block to the page, and from its end to the resolve, on every channel.
 
 The daemon at its defaults, by all its routes; beside it, on the same server and of the same blocks,
-Prometheus, which scrapes and evaluates each 15 s, with Alertmanager's defaults behind it.
+Prometheus, which scrapes and evaluates each 15 s, with Alertmanager's defaults behind it. A block
+ends as soon as everybody has paged, so that the usual way's resolve waits for a whole
+`group_interval`; what it takes at another moment is anything up to that.
 `python -m bench.page [--times 3]`.
 """
 
