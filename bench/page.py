@@ -1,13 +1,15 @@
 """Owns the time from a block to the page, and from its end to the resolve, on every channel.
 
 The daemon at its defaults, by all its routes; beside it, on the same server and of the same blocks,
-Prometheus, which scrapes and evaluates each 15 s, with Alertmanager's defaults behind it. A block
+Prometheus with Alertmanager's defaults behind it. It scrapes and evaluates each 15 s, as many set it
+up; its own default is 60 s (`--every 60`). Blocks begin at any moment between two scrapes. A block
 ends as soon as everybody has paged, so that the usual way's resolve waits for a whole
 `group_interval`; what it takes at another moment is anything up to that.
-`python -m bench.page [--times 3]`.
+`python -m bench.page [--times 3] [--every 15]`.
 """
 
 import argparse
+import random
 import statistics
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,13 +21,15 @@ from bench.prometheus import ALERT, prometheus
 from proofs.paging.alertmanager import DEFAULTS, alertmanager, example_grouping
 from proofs.paging.arrivals import read_alertmanager
 from proofs.paging.receivers import Kept, desk, door
-from proofs.paging.stage import page_by
+from proofs.paging.stage import linger, page_by
 from proofs.rig import Block, Rig, rig
 from proofs.table import ROOT, Context
 
 RULE = "blocked"
 OURS_WITHIN_S = 60.0
-THEIRS_WITHIN_S = 420.0
+THEIRS_WITHIN_S = 600.0
+EVERY_S = 15
+SEED = 5
 """An Alertmanager at its defaults tells of a group once in five minutes."""
 
 Say = Callable[[str], None]
@@ -71,7 +75,9 @@ class Compared:
         )
 
 
-def measure(folder: Path, times: int, say: Say, *, beside: bool = True) -> Compared:
+def measure(
+    folder: Path, times: int, say: Say, *, beside: bool = True, every_s: int = EVERY_S
+) -> Compared:
     """As many blocks as asked for; each ends when everybody has paged.
 
     Raises:
@@ -80,8 +86,11 @@ def measure(folder: Path, times: int, say: Say, *, beside: bool = True) -> Compa
     context = Context(quick=False, root=ROOT, folder=folder, say=say)
     with rig(context) as made, _listening(made) as ours, ExitStack() as undo:
         made.start()
-        usual = undo.enter_context(_usual(made)) if beside else {}
-        rounds = [_round(made, ours, usual, say) for _ in range(times)]
+        usual = undo.enter_context(_usual(made, every_s)) if beside else {}
+        chance, rounds = random.Random(SEED), []
+        for _ in range(times):
+            linger(chance.uniform(0, every_s if beside else 1))
+            rounds.append(_round(made, ours, usual, say))
     told = [
         Times(name, [each[name][0] for each in rounds], [each[name][1] for each in rounds])
         for name in (*ours, *usual)
@@ -101,13 +110,13 @@ def _listening(made: Rig) -> Iterator[Mapping[str, Kept]]:
 
 
 @contextmanager
-def _usual(made: Rig) -> Iterator[Mapping[str, Kept]]:
+def _usual(made: Rig, every_s: int) -> Iterator[Mapping[str, Kept]]:
     """The usual way: Prometheus asks, an Alertmanager at its defaults tells."""
     port = made.document["http"]["port"]
     with (
         door(read_alertmanager) as end,
         alertmanager(made.folder, end.url, DEFAULTS, "usual") as other,
-        prometheus(made.folder, port, other.port),
+        prometheus(made.folder, port, other.port, every_s),
     ):
         yield {"Prometheus": end.kept}
 
@@ -145,15 +154,16 @@ def main() -> None:
     """Print what each channel took, and the ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--every", type=int, default=EVERY_S, help="seconds")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="shippyard-bench-") as folder:
         Path(folder).chmod(0o755)
-        found = measure(Path(folder), asked.times, print)
+        found = measure(Path(folder), asked.times, print, every_s=asked.every)
     for each in (*found.ours, found.slowest, found.usual):
         print(each)
     if found.ratios is not None:
         page, resolve = found.ratios
-        print(f"our slowest channel takes {page:.2f} of the usual page, {resolve:.2f} of its end")
+        print(f"our slowest channel takes {page:.3f} of the usual page, {resolve:.3f} of its end")
 
 
 if __name__ == "__main__":

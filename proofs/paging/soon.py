@@ -14,11 +14,11 @@ def soon(context: Context) -> Outcome:
     trials = context.count(full=TRIALS, quick=1)
     found = measure(context.folder, trials, context.say, beside=not context.quick)
     late = [each.channel for each in found.ours if not _in_time(each)]
-    note = f"late: {', '.join(late)}" if late else ""
-    if found.usual is None:
-        note = "; ".join(filter(None, [note, "Prometheus is beside it in a full run only"]))
+    notes = [f"late: {each}" for each in late]
+    notes += [] if _is_soon(found) else [f"more than {RATIO_GOAL:g} of Prometheus's time"]
+    notes += [] if found.usual else ["Prometheus is beside it in a full run only"]
     measured = "; ".join(str(each) for each in (*found.ours, found.usual) if each)
-    return Outcome(f"{measured}{_ratio(found)}", not late and _is_soon(found), note)
+    return Outcome(f"{measured}{_ratio(found)}", not late and _is_soon(found), "; ".join(notes))
 
 
 def _in_time(each: Times) -> bool:
@@ -34,7 +34,7 @@ def _ratio(found: Compared) -> str:
         return ""
     page, resolve = found.ratios
     return (
-        f"; our slowest takes {page:.2f} of Prometheus's time to the page, {resolve:.2f} to its end"
+        f"; our slowest takes {page:.3f} of Prometheus's time to the page, {resolve:.3f} to its end"
     )
 
 
