@@ -1,9 +1,9 @@
 """Owns the time from a block to the page, and from its end to the resolve, on every channel.
 
 The daemon at its defaults, by all its routes; beside it, on the same server and of the same blocks,
-Prometheus with Alertmanager's defaults behind it. It scrapes and evaluates each 15 s, as many set it
-up; its own default is 60 s (`--every 60`). Blocks begin at any moment between two scrapes. A block
-ends as soon as everybody has paged, so that the usual way's resolve waits for a whole
+Prometheus with Alertmanager's defaults behind it. It scrapes and evaluates each 15 s, as many set
+it up; its own default is 60 s (`--every 60`). Blocks begin at any moment between two scrapes. A
+block ends as soon as everybody has paged, so that the usual way's resolve waits for a whole
 `group_interval`; what it takes at another moment is anything up to that.
 `python -m bench.page [--times 3] [--every 15]`.
 """
