@@ -22,7 +22,7 @@ from proofs.waiting import until
 PROGRAM = "prometheus"
 ALERT = "SessionsBlocked"
 FOR = "10s"
-EXPR = "shippyard_health_longest_lock_wait_seconds >= 1"
+EXPR = "shippyard_health_longest_lock_wait_seconds >= 0.5"
 UP_WITHIN_S = 150.0
 
 
