@@ -61,34 +61,43 @@ class Cost:
 
 
 def measure(
-    folder: Path, size: Crowd, say: Say, *, alone_s: float, beside_s: float, stays_s: float = 0.0
-) -> tuple[Cost, list[Cost], float]:
+    folder: Path, size: Crowd, say: Say, *, alone_s: float, beside_s: float
+) -> tuple[Cost, list[Cost]]:
     """The daemon's cost alone; then its own, the exporter's, and that with its queries.yaml.
-
-    The last is the memory, in MiB, that the daemon holds when it has run for `stays_s`.
 
     Raises:
         FileNotFoundError: the exporter is not installed.
     """
     if not (shutil.which(EXPORTER) and QUERIES.exists()):
         raise FileNotFoundError(f"{EXPORTER} is not installed; apt-get install {EXPORTER}")
+    with ExitStack() as undo:
+        cluster, server = undo.enter_context(_standing(folder, size, say))
+        watchers = [undo.enter_context(daemon(cluster, folder, "shippyard"))]
+        (alone,) = _watched(watchers, server, alone_s, say)
+        watchers.append(undo.enter_context(_exporter(cluster, folder, "exporter")))
+        watchers.append(undo.enter_context(_exporter(cluster, folder, "exporter_more", QUERIES)))
+        return alone, _watched(watchers, server, beside_s, say)
+
+
+def memory(folder: Path, size: Crowd, say: Say, stays_s: float) -> Cost:
+    """What the daemon costs, and holds at the end, when it was scraped for so long."""
+    with ExitStack() as undo:
+        cluster, server = undo.enter_context(_standing(folder, size, say))
+        ours = undo.enter_context(daemon(cluster, folder, "shippyard"))
+        return _watched([ours], server, stays_s, say)[0]
+
+
+@contextmanager
+def _standing(
+    folder: Path, size: Crowd, say: Say
+) -> Iterator[tuple[EmbeddedCluster, psycopg.Connection[Any]]]:
+    """The crowd, and a session that looks at everybody's CPU."""
     processes = Processes()
     with ExitStack() as undo:
         undo.callback(processes.end_all)
         cluster = undo.enter_context(crowd(folder / "postgres", processes, size))
         say(f"{size.tables} tables, {size.indexes} indexes, {size.sessions} sessions stand")
-        server = undo.enter_context(connect(cluster.target()))
-        ours = undo.enter_context(daemon(cluster, folder, "shippyard"))
-        begun = time.monotonic()
-        (alone,) = _watched([ours], server, alone_s, say)
-        with ExitStack() as others:
-            watchers = [ours, others.enter_context(_exporter(cluster, folder, "exporter"))]
-            more = _exporter(cluster, folder, "exporter_more", QUERIES)
-            watchers.append(others.enter_context(more))
-            beside = _watched(watchers, server, beside_s, say)
-        if (left_s := begun + stays_s - time.monotonic()) > 0:
-            _watched([ours], server, left_s, say)
-        return alone, beside, ours.rss_mib
+        yield cluster, undo.enter_context(connect(cluster.target()))
 
 
 @contextmanager
@@ -200,7 +209,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="shippyard-bench-") as folder:
         Path(folder).chmod(0o755)
         times = {"alone_s": asked.alone * 60, "beside_s": asked.beside * 60}
-        alone, (ours, *others), _ = measure(Path(folder), size, print, **times)
+        alone, (ours, *others) = measure(Path(folder), size, print, **times)
     print(f"alone: {alone}\nbeside: {ours}")
     for other in others:
         print(f"{other}; {other.median_ms / ours.median_ms:.0f} times the scrape")

@@ -1,7 +1,7 @@
 """Proves what watching costs on a crowded server: 2,000 tables, 5,000 indexes, 500 sessions."""
 
 from bench.crowd import Crowd
-from bench.exporter import Cost
+from bench.exporter import Cost, memory
 from bench.exporter import measure as beside_exporter
 from bench.passes import measure as of_a_pass
 from proofs.table import Context, CouldNotRun, Outcome, Row
@@ -14,26 +14,33 @@ ALONE_S, BESIDE_S, STAYS_S, PASSES_S = 6 * 60, 3 * 60, 30 * 60, 3 * 60
 
 
 def cost(context: Context) -> Outcome:
-    """Scrapes of the daemon alone, then beside the exporter; memory after half an hour of them."""
+    """Scrapes of the daemon alone, then beside the exporter."""
     size = Crowd(200, 500, 50) if context.quick else Crowd()
-    alone_s, beside_s, stays_s = (4, 4, 0) if context.quick else (ALONE_S, BESIDE_S, STAYS_S)
+    alone_s, beside_s = (4, 4) if context.quick else (ALONE_S, BESIDE_S)
     try:
-        alone, (ours, *others), rss_mib = beside_exporter(
-            context.folder, size, context.say, alone_s=alone_s, beside_s=beside_s, stays_s=stays_s
+        alone, beside = beside_exporter(
+            context.folder, size, context.say, alone_s=alone_s, beside_s=beside_s
         )
     except FileNotFoundError as error:
         raise CouldNotRun(str(error)) from None
     claims = {
         f"p99 within {P99_GOAL_MS:g} ms": alone.p99_ms <= P99_GOAL_MS or context.quick,
-        f"{SERIES_GOAL} series at most": ours.series <= SERIES_GOAL,
-        f"{RSS_GOAL_MIB:g} MiB at most": rss_mib <= RSS_GOAL_MIB,
+        f"{SERIES_GOAL} series at most": beside[0].series <= SERIES_GOAL,
     }
     broken = [claim for claim, held in claims.items() if not held]
     measured = f"alone for {alone_s / 60:g} minutes {_said(alone)}; beside: " + "; ".join(
-        f"{each.name} {_said(each)}" for each in (ours, *others)
+        f"{each.name} {_said(each)}" for each in beside
     )
-    measured += f"; {rss_mib:.1f} MiB after {stays_s / 60:g} minutes"
     return Outcome(measured, not broken, "; ".join(broken))
+
+
+def held(context: Context) -> Outcome:
+    """Memory after half an hour of scrapes."""
+    size = Crowd(200, 500, 50) if context.quick else Crowd()
+    stays_s = context.count(full=STAYS_S, quick=5)
+    found = memory(context.folder, size, context.say, stays_s)
+    measured = f"{found.rss_mib:.1f} MiB after {stays_s / 60:.0f} minutes, {found.series} series"
+    return Outcome(measured, found.rss_mib <= RSS_GOAL_MIB)
 
 
 def _said(cost: Cost) -> str:
@@ -53,9 +60,16 @@ def fast_pass(context: Context) -> Outcome:
 ROWS = (
     Row(
         "watching-cost",
-        "Half an hour on 2,000 tables, 5,000 indexes, 500 sessions, one scrape a second",
-        f"p99 ≤ {P99_GOAL_MS:g} ms, ≤ {SERIES_GOAL:,} series, ≤ {RSS_GOAL_MIB:g} MiB",
+        "2,000 tables, 5,000 indexes, 500 sessions, one scrape a second, beside the exporter",
+        f"p99 ≤ {P99_GOAL_MS:g} ms alone, ≤ {SERIES_GOAL:,} series",
         cost,
+        alone=True,
+    ),
+    Row(
+        "watching-memory",
+        "The same crowd, scraped each second for half an hour: what the daemon holds",
+        f"≤ {RSS_GOAL_MIB:g} MiB",
+        held,
         alone=True,
     ),
     Row(
