@@ -179,15 +179,23 @@ def _degraded(stuck: Sequence[str], *, is_state_unwritable: bool) -> Observation
 
 
 def _own_disks(folders: Mapping[str, Path]) -> Observation:
-    parts, worst = {}, 1.0
+    """What is bad is told even where not all can be seen; that all is well is not."""
+    parts: dict[str, Finding] = {}
+    worst, unseen = 1.0, None
     for name, folder in folders.items():
-        ratio, free_bytes = _room(folder)
+        try:
+            ratio, free_bytes = _room(folder)
+        except OSError as error:
+            unseen = error
+            continue
         if ratio < DISK_TICKET_RATIO:
             worst = min(worst, ratio)
             parts[name] = Finding(
                 f"{ratio:.0%} is free where {name} is kept ({folder}): make room",
                 {"folder": str(folder), "free_bytes": free_bytes, "free_ratio": round(ratio, 4)},
             )
+    if unseen is not None and not parts:
+        raise unseen
     severity: Severity = "page" if worst < DISK_PAGE_RATIO else "ticket"
     return _observation(DISK_LOW, OWN, severity, DISK_FOR_S, parts)
 

@@ -18,7 +18,7 @@ from shippyard.alerting import methods as alerting_methods
 from shippyard.alerting.heartbeat import Heartbeat
 from shippyard.alerting.routes import build_routes
 from shippyard.alerting.routes.posting import UrlUnusable
-from shippyard.alerting.service import Alerting
+from shippyard.alerting.service import ANY, Alerting
 from shippyard.backup.model import subject_of_cluster
 from shippyard.backup.offsite.age import BadKey
 from shippyard.backup.offsite.store import BadPlace
@@ -246,7 +246,8 @@ def _watched(config: Config) -> set[tuple[str, str]]:
     """Pairs of cluster and database that are looked at; a cluster's own backups are `@cluster`."""
     databases = {(database.cluster, database.name) for database in config.databases}
     clusters = {(cluster, subject_of_cluster(cluster)) for cluster in config.backup.clusters}
-    return databases | clusters | {OWN}
+    visited = {(each.cluster, ANY) for each in config.databases if config.health.reach == "all"}
+    return databases | clusters | visited | {OWN}
 
 
 def _safekeeping(config: Config, base: Base, loops: set[str]) -> Safekeeping:

@@ -64,5 +64,5 @@ def _cut(value: Any, chars: int, items: int) -> Any:
 
 def _cut_text(text: str, chars: int) -> str:
     # masked before it is cut: half a secret would not be recognised
-    masked = mask(text)
+    masked = mask(text.encode(errors="replace").decode())
     return masked if len(masked) <= chars else masked[:chars] + "…"

@@ -10,15 +10,11 @@ from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-import structlog
-
-from shippyard.alerting.ledger import Ledger, LedgerUnavailable
+from shippyard.alerting.ledger import Ledger
 from shippyard.alerting.silences import Silence, silenced_by
 from shippyard.config.alerting import Alerting
 
 SILENCES_MAX = 200
-
-log = structlog.get_logger(__name__)
 
 
 class TooManySilences(Exception):
@@ -34,11 +30,12 @@ class Hush:
         self._silences: list[Silence] = []
 
     def load(self, now: datetime) -> None:
-        """Take over what was silenced before the start."""
-        try:
-            self._silences = self._ledger.silences(now)
-        except LedgerUnavailable as error:
-            log.error("alerting.silences_unreadable", error=str(error))
+        """Take over what was silenced before the start.
+
+        Raises:
+            LedgerUnavailable: it can't be read; until it can, nothing of it is silenced.
+        """
+        self._silences = list(self._ledger.silences(now))
 
     def covers(self, facts: Mapping[str, str], now: datetime) -> str | None:
         """Why nobody is told of what `facts` say: a silence's id, or the name of quiet hours."""

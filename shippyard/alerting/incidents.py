@@ -216,7 +216,7 @@ def decide(
     """What `look` does to the open incident of its identity, or to none.
 
     While it is silenced everything goes on as ever, but nobody is told; of what fires still when
-    the silence is over they are told then.
+    the silence is over they are told then, also those who were told before it.
 
     Raises:
         IllegalStep: `current` has ended already.
@@ -230,8 +230,10 @@ def decide(
         return Step(None)
     incident = _brought_to(after, current or _begun(look, now), look.finding, now)
     incident = replace(_weighed(incident, look.severity), silenced_by=silenced_by)
-    has_risen = current is not None and incident.severity != current.severity
-    notice = _notice(incident, now, repeat_s, has_risen=has_risen)
+    is_news = current is not None and (
+        incident.severity != current.severity or bool(current.silenced_by and not silenced_by)
+    )
+    notice = _notice(incident, now, repeat_s, is_news=is_news)
     if notice:
         incident = replace(incident, notified_at=now.at, notified_s=now.monotonic_s)
     return Step(incident, notice, moved=before != after)
@@ -298,15 +300,15 @@ def _unseen(incident: Incident) -> Incident:
     return replace(incident, clears=incident.clears + 1)
 
 
-def _notice(incident: Incident, now: Moment, repeat_s: float, *, has_risen: bool) -> Event | None:
+def _notice(incident: Incident, now: Moment, repeat_s: float, *, is_news: bool) -> Event | None:
     if incident.state == "resolved":
         return "resolve"
-    if incident.state != "firing" or incident.silenced_by:
+    if incident.state != "firing" or incident.silenced_by or incident.acked_at:
         return None
     if incident.notified_s is None:
         return "trigger"
-    if has_risen:
+    if is_news:
         return "repeat"
-    if incident.acked_at or incident.clears:
+    if incident.clears:
         return None
     return "repeat" if now.monotonic_s - incident.notified_s >= repeat_s else None

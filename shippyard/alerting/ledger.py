@@ -17,7 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from shippyard.alerting import delivery as parcels
 from shippyard.alerting.delivery import Delivery
 from shippyard.alerting.incidents import OPEN, Incident, Moment, incident_id
-from shippyard.alerting.silences import Silence
+from shippyard.alerting.silences import Silence, is_usable
 from shippyard.state.database import State
 from shippyard.state.tables import deliveries, incidents, silences
 
@@ -143,7 +143,8 @@ class Ledger:
         query = select(*columns).where(silences.c.ends_at > now).order_by(silences.c.ends_at)
         with _translated(), self._state.read() as connection:
             rows = connection.execute(query).all()
-        return [Silence(*row) for row in rows]
+        found = [Silence(*row) for row in rows]
+        return [each for each in found if is_usable(each.match)]
 
     def put_silence(self, silence: Silence) -> None:
         """Write a silence, or what became of one.
@@ -194,7 +195,8 @@ class Ledger:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (SQLAlchemyError, sqlite3.Error, OSError) as error:
+    except (SQLAlchemyError, sqlite3.Error, OSError, ValueError, TypeError) as error:
+        # The last two: a row that somebody else wrote, or a text that no file can hold.
         # the driver's own words: SQLAlchemy's text repeats statements and their parameters
         cause = getattr(error, "orig", None) or error
         raise LedgerUnavailable(f"{type(cause).__name__}: {cause}".splitlines()[0]) from None

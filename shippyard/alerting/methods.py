@@ -143,9 +143,16 @@ def _text(params: Document, name: str, most: int, otherwise: str | None = None) 
     given = params.get(name, otherwise)
     if not isinstance(given, str) or (not given.strip() and otherwise is None):
         raise MethodError("usage", f"say {name!r}, as text")
+    if not _can_be_kept(given):
+        raise MethodError("usage", f"{name!r} holds what is no character")
     if len(given) > most:
         raise MethodError("usage", f"{name!r} is longer than {most} characters")
     return " ".join(given.split())
+
+
+def _can_be_kept(text: str) -> bool:
+    """JSON can name halves of characters, which no file can hold."""
+    return text.encode(errors="replace").decode() == text
 
 
 def _match(params: Document) -> dict[str, str]:
@@ -156,7 +163,8 @@ def _match(params: Document) -> dict[str, str]:
         if field not in FIELDS:
             known = ", ".join(FIELDS)
             raise MethodError("usage", f"a silence can't go by {field!r}; it can by: {known}")
-        if not isinstance(pattern, str) or not 0 < len(pattern) <= PATTERN_MAX_CHARS:
+        is_text = isinstance(pattern, str) and _can_be_kept(pattern)
+        if not is_text or not 0 < len(pattern) <= PATTERN_MAX_CHARS:
             raise MethodError("usage", f"the pattern for {field!r} must be text, and not empty")
     return dict(given)
 

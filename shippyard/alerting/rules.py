@@ -51,8 +51,12 @@ def apply_rules(
 def _by_subject(
     whole: Ruled, parts: Mapping[str, Finding], open_subjects: Collection[str]
 ) -> list[Ruled]:
-    """Each thing by itself where they are few; else new ones together, as the whole."""
-    own = [each for each in parts if len(parts) <= SUBJECTS_MAX or each in open_subjects]
+    """Each thing by itself where they are few; else new ones together, as the whole.
+
+    What is one incident stays one while it lasts: its end would be told of things that go on.
+    """
+    alone = len(parts) <= SUBJECTS_MAX and "" not in open_subjects
+    own = [each for each in parts if alone or each in open_subjects]
     gone = [each for each in open_subjects if each and each not in parts]
     looks = [replace(whole, subject=each, finding=parts[each]) for each in own]
     looks += [replace(whole, subject=each, finding=None) for each in gone]

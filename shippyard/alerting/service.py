@@ -34,6 +34,7 @@ from shippyard.alerting.mirror import Forgetful, Mirror
 from shippyard.alerting.outbox import Outbox
 from shippyard.alerting.own import DEAD_RULE, OWN_CLUSTER, all_clear, of_route, test_incident
 from shippyard.alerting.rules import Ruled, apply_rules
+from shippyard.alerting.takeover import merged
 from shippyard.alerting.teller import Teller
 from shippyard.config.alerting import Alerting as AlertingConfig
 from shippyard.host.clock import Clock
@@ -49,9 +50,12 @@ REFRESH_S = 10.0
 PRUNE_EVERY_S = 3600.0
 STOP_S = 1.0
 
+ANY = "*"
 RESOLVED_SHOWN_S = 300.0
 """So long a receiver that knows only what it was told lately is told again that all is over."""
 RESOLVED_KEPT_MAX = 500
+LOAD_AGAIN_S = 10.0
+"""What could not be read at the start is read again so often."""
 
 log = structlog.get_logger(__name__)
 
@@ -67,8 +71,9 @@ class NoSuchRoute(Exception):
 class Alerting:
     """Tells people, once, and takes it back when it is over.
 
-    `watched` are the pairs (cluster, database) that are looked at. What an earlier daemon left open
-    of others is ended at start, since no look will ever end it; None leaves it alone.
+    `watched` are the pairs (cluster, database) that are looked at; `ANY` stands for all databases
+    of a cluster. What an earlier daemon left open of others is ended at start, since no look will
+    ever end it; None leaves it alone.
     """
 
     def __init__(
@@ -114,6 +119,7 @@ class Alerting:
         self._written_s: dict[str, float] = {}
         self._rules_shown: set[str] = set()
         self._is_loaded = False
+        self._owes_since_s: float | None = None
         self._prune_at_s = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="alerting", daemon=True)
@@ -180,7 +186,7 @@ class Alerting:
         with self._journal.lock:
             firing = [i for i in self._open.values() if i.state == "firing" and route in i.told]
             over = [i for i in self._resolved if route in i.told and _is_fresh(i, now)]
-        return [self._teller.message(i, "repeat", now) for i in firing] + [
+        return [self._teller.message(i, "trigger", now) for i in firing] + [
             self._teller.message(i, "resolve", now) for i in over
         ]
 
@@ -270,11 +276,18 @@ class Alerting:
     def _look(self, look: Ruled) -> None:
         now = self._now()
         current = self._open.get(fingerprint(look.rule, look.cluster, look.database, look.subject))
-        facts = _facts(look, current)
-        quiet = self._hush.covers(facts, now.at) or self._expected(facts)
+        quiet = self._quiet(_facts(look, current), now)
         step = decide(current, look, now, repeat_s=self._config.repeat_s, silenced_by=quiet)
         if step.incident:
             self._tell(step.incident, step.notice, moved=step.moved)
+
+    def _quiet(self, facts: Mapping[str, str], now: Moment) -> str | None:
+        """Why nobody is told; where that can't be said, they are."""
+        try:
+            return self._hush.covers(facts, now.at) or self._expected(facts)
+        except Exception:
+            log.exception("alerting.silences_failed")
+            return None
 
     def _tell(self, incident: Incident, notice: Event | None, *, moved: bool) -> None:
         """Keep what was decided: in memory, in the state database, in the queues."""
@@ -292,8 +305,10 @@ class Alerting:
         if incident.state in OPEN:
             self._open[incident.fingerprint] = incident
             return
-        self._open.pop(incident.fingerprint, None)
-        self._written_s.pop(incident.fingerprint, None)
+        newest = self._open.get(incident.fingerprint)
+        if newest is not None and newest.id == incident.id:
+            del self._open[incident.fingerprint]
+            self._written_s.pop(incident.fingerprint, None)
         if incident.state == "resolved":
             self._resolved.append(incident)
 
@@ -308,36 +323,43 @@ class Alerting:
         self._is_loaded = True
         for route in self._routes:
             self._metrics.outbox_queued.labels(route.name).set(0)
+        self._take_over()
+
+    def _take_over(self) -> None:
+        """Go on with what an earlier daemon left; what can't be read now is tried again."""
+        self._owes_since_s = None
         try:
             loaded = self._ledger.load([route.name for route in self._routes], self._now())
             self._outbox.show_dead(self._ledger.dead_counts())
+            self._hush.load(self._clock.now())
         except LedgerUnavailable as error:
             log.error("alerting.state_unreadable", error=str(error))
+            self._owes_since_s = self._clock.monotonic()
             loaded = Loaded()
-        self._hush.load(self._clock.now())
-        self._open = {incident.fingerprint: incident for incident in loaded.incidents}
+        kept, superseded = merged(self._open, loaded.incidents)
+        for incident in superseded:
+            self._end(incident)
+        self._open.update({incident.fingerprint: incident for incident in kept})
         self._outbox.load(loaded)
         self._show_open()
-        self._end_unwatched()
-
-    def _end_unwatched(self) -> None:
-        """What nobody looks at any more would fire for ever."""
-        for incident in list(self._open.values()):
+        for incident in kept:
             if not self._is_watched(incident):
-                over = decide(
-                    replace(incident, clears=CLEARS_TO_END),
-                    all_clear(incident),
-                    self._now(),
-                    repeat_s=self._config.repeat_s,
-                )
-                self._tell(over.incident or incident, over.notice, moved=over.moved)
+                self._end(incident)
+
+    def _end(self, incident: Incident) -> None:
+        """What nobody looks at any more would fire for ever."""
+        now, repeat_s = self._now(), self._config.repeat_s
+        last = replace(incident, clears=CLEARS_TO_END)
+        over = decide(last, all_clear(incident), now, repeat_s=repeat_s)
+        self._tell(over.incident or incident, over.notice, moved=over.moved)
 
     def _is_watched(self, incident: Incident) -> bool:
         if self._watched is None:
             return True
         if (incident.rule, incident.cluster) == (DEAD_RULE, OWN_CLUSTER):
             return any(route.name == incident.database for route in self._routes)
-        return (incident.cluster, incident.database) in self._watched
+        cluster = incident.cluster
+        return not self._watched.isdisjoint({(cluster, incident.database), (cluster, ANY)})
 
     def _run(self) -> None:
         while not self._stopping.wait(TICK_S):
@@ -350,6 +372,9 @@ class Alerting:
     def _tick(self) -> None:
         with self._journal.lock:
             self._journal.flush()
+            owed_s = self._owes_since_s
+            if owed_s is not None and self._clock.monotonic() - owed_s > LOAD_AGAIN_S:
+                self._take_over()
         for route, end in self._outbox.last_ends().items():
             if end is not None:
                 self.observe(of_route(route, end))
@@ -384,7 +409,7 @@ def _facts(look: Ruled, current: Incident | None) -> dict[str, str]:
         "cluster": look.cluster,
         "database": look.database,
         "subject": look.subject,
-        "severity": look.severity,
+        "severity": current.severity if current else look.severity,
         "id": current.id if current else "",
     }
 

@@ -49,6 +49,11 @@ def silenced_by(
     return None
 
 
+def is_usable(match: object) -> bool:
+    """Whether it is what `fits` takes; what stands in a file may be anything."""
+    return isinstance(match, dict) and all(isinstance(each, str) for each in match.values())
+
+
 def fits(match: Mapping[Any, str], facts: Mapping[str, str]) -> bool:
     """Whether every pattern fits; one without patterns fits nothing."""
     return bool(match) and all(

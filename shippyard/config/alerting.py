@@ -4,7 +4,7 @@ Says what was written down; what a route does with it is the route's affair.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -17,6 +17,9 @@ Kind = Literal["webhook", "alertmanager", "pagerduty", "slack", "email", "appris
 Matched = Literal["rule", "cluster", "database", "subject", "severity"]
 
 WITH_URL: tuple[Kind, ...] = ("webhook", "alertmanager", "slack", "apprise")
+
+
+MailAddress = Annotated[str, Field(pattern=r"^[^\s<>,@]+@[^\s<>,@]+$")]
 
 
 class RuleOverride(Model):
@@ -51,8 +54,8 @@ class Mail(Model):
     encryption: Literal["starttls", "tls", "none"] = "starttls"
     user: str | None = None
     password_credential: str | None = None
-    sender: str = Field(min_length=3)
-    recipients: tuple[str, ...] = Field(min_length=1)
+    sender: MailAddress
+    recipients: tuple[MailAddress, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _no_password_in_the_clear(self) -> "Mail":

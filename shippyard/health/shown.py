@@ -185,11 +185,14 @@ class Shown:
     # What alerting is told.
 
     def tell_all_is_over(self) -> None:
-        """What was found in a database is over when the database is gone."""
-        found = self.status().findings
-        for check in self._checks:
-            if check.alert is not None and check.alert.rule in found:
-                self._report(self._observation(check.alert, None))
+        """What was found in a database is over when the database is gone.
+
+        Also what was found before a check failed, and said twice: no second look will come to
+        confirm it.
+        """
+        for alert in (check.alert for check in self._checks if check.alert is not None):
+            self._report(self._observation(alert, None))
+            self._report(self._observation(alert, None))
 
     def _tell(self, check: Check, answer: Answer) -> None:
         alert = check.alert

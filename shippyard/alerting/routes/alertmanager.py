@@ -17,6 +17,7 @@ from typing import Any
 
 from shippyard.alerting.delivery import Answer
 from shippyard.alerting.evidence import bounded_evidence
+from shippyard.alerting.incidents import SEVERITIES
 from shippyard.alerting.routes.posting import Address, Poster, address_of, parse_url, poster_of
 from shippyard.config.alerting import Route as RouteConfig
 
@@ -63,7 +64,11 @@ class Alertmanager:
         """Tell all peers how these stand."""
         answer = Answer("sent", "nothing to tell")
         for first in range(0, len(messages), AT_ONCE_MAX):
-            alerts = [alert_of(each, now) for each in messages[first : first + AT_ONCE_MAX]]
+            alerts = [
+                alert
+                for each in messages[first : first + AT_ONCE_MAX]
+                for alert in alerts_of(each, now)
+            ]
             answer = self._tell_all(json.dumps(alerts).encode(), now)
             if answer.kind != "sent":
                 break
@@ -76,6 +81,22 @@ class Alertmanager:
             for address in self.addresses
         ]
         return next((answer for answer in answers if answer.kind == "sent"), answers[0])
+
+
+def alerts_of(message: Mapping[str, Any], now: datetime) -> list[dict[str, Any]]:
+    """A message as an alert; one that is told again ends those of lower severity.
+
+    For severity is a label, so that what gets worse is another alert to an Alertmanager.
+    """
+    alert = alert_of(message, now)
+    if message["event"] != "repeat":
+        return [alert]
+    milder = SEVERITIES[: SEVERITIES.index(message["incident"]["severity"])]
+    over = {"endsAt": now.isoformat(timespec="milliseconds")}
+    return [
+        alert,
+        *(alert | over | {"labels": alert["labels"] | {"severity": each}} for each in milder),
+    ]
 
 
 def alert_of(message: Mapping[str, Any], now: datetime) -> dict[str, Any]:

@@ -9,16 +9,17 @@ import smtplib
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.message import EmailMessage
 from email.utils import format_datetime
-from pathlib import Path
 from typing import Any
 
 from shippyard.alerting.delivery import Answer
 from shippyard.alerting.routes.plain import body, title
+from shippyard.alerting.routes.posting import trust_of
 from shippyard.config.alerting import Mail
 from shippyard.config.alerting import Route as RouteConfig
 from shippyard.host.secrets import read_secret
@@ -35,7 +36,7 @@ class Email:
     name: str
     timeout_s: float
     mail: Mail
-    ca_file: Path | None = None
+    tls: ssl.SSLContext = field(repr=False)
     password: str | None = field(default=None, repr=False)
 
     def send(self, message: Mapping[str, Any], now: datetime) -> Answer:
@@ -54,15 +55,17 @@ class Email:
 
     @contextlib.contextmanager
     def _connected(self) -> Iterator[smtplib.SMTP]:
-        tls = ssl.create_default_context(cafile=self.ca_file)
-        server = self._opened(tls)
+        server = self._opened()
+        ends_s = time.monotonic() + self.timeout_s
         deadline = threading.Timer(self.timeout_s, _cut, [server])
         deadline.daemon = True
         deadline.start()
         try:
             server.connect(self.mail.host, self.mail.port)
+            if time.monotonic() > ends_s:
+                raise TimeoutError
             if self.mail.encryption == "starttls":
-                server.starttls(context=tls)
+                server.starttls(context=self.tls)
             if self.mail.user and self.password:
                 server.login(self.mail.user, self.password)
             yield server
@@ -72,10 +75,10 @@ class Email:
             deadline.cancel()
             server.close()
 
-    def _opened(self, tls: ssl.SSLContext) -> smtplib.SMTP:
+    def _opened(self) -> smtplib.SMTP:
         """Not connected yet: a connection made here would be made before its deadline runs."""
         if self.mail.encryption == "tls":
-            server: smtplib.SMTP = smtplib.SMTP_SSL(timeout=self.timeout_s, context=tls)
+            server: smtplib.SMTP = smtplib.SMTP_SSL(timeout=self.timeout_s, context=self.tls)
         else:
             server = smtplib.SMTP(timeout=self.timeout_s)
         # What certificates are held against; the library sets it only when it connects by itself.
@@ -110,10 +113,11 @@ def from_config(config: RouteConfig) -> Email:
 
     Raises:
         SecretMissing: the password's credential can't be read.
+        UrlUnusable: the CA file can't be.
         ValueError: there is no `mail`; config refuses that before.
     """
     if config.mail is None:
         raise ValueError("a route of kind email has a mail table")
     credential = config.mail.password_credential
     password = read_secret(credential) if credential else None
-    return Email(config.name, config.timeout_s, config.mail, config.ca_file, password)
+    return Email(config.name, config.timeout_s, config.mail, trust_of(config), password)

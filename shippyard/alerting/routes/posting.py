@@ -10,6 +10,7 @@ import contextlib
 import http.client
 import ssl
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from shippyard.host.secrets import read_secret, remember
 
 ANSWER_MAX_BYTES = 4 * 1024
 SECRET_PATH_MIN_CHARS = 8
+PROXY_PORT = 80
 
 
 class UrlUnusable(Exception):
@@ -52,7 +54,7 @@ class Poster:
     """How posts of one route are made. `proxy` is asked for what it names: host and port."""
 
     timeout_s: float
-    ca_file: Path | None = None
+    tls: ssl.SSLContext | None = field(default=None, repr=False)
     proxy: Address | None = field(default=None, repr=False)
 
     def post(
@@ -62,6 +64,8 @@ class Poster:
         own = {"User-Agent": f"shippyard/{__version__}", "Connection": "close"}
         if address.authorization:
             own["Authorization"] = address.authorization
+        if self.proxy and self.proxy.authorization and not address.is_tls:
+            own["Proxy-Authorization"] = self.proxy.authorization
         try:
             with self._connection(address) as connection:
                 target = self._target(address)
@@ -83,11 +87,15 @@ class Poster:
     def _connection(self, address: Address) -> Iterator[http.client.HTTPConnection]:
         """A connection that is cut at the deadline: a socket's timeout bounds single reads only."""
         connection = self._opened(address)
+        ends_s = time.monotonic() + self.timeout_s
         deadline = threading.Timer(self.timeout_s, _cut, [connection])
         deadline.daemon = True
         deadline.start()
         try:
             connection.connect()
+            if time.monotonic() > ends_s:
+                # The deadline found nothing to cut: names can take long to look up.
+                raise TimeoutError
             yield connection
         finally:
             deadline.cancel()
@@ -95,11 +103,11 @@ class Poster:
 
     def _opened(self, address: Address) -> http.client.HTTPConnection:
         first = self.proxy or address
+        port = self.proxy.port or PROXY_PORT if self.proxy else address.port
         if not address.is_tls:
-            return http.client.HTTPConnection(first.host, first.port, timeout=self.timeout_s)
-        tls = ssl.create_default_context(cafile=self.ca_file)
+            return http.client.HTTPConnection(first.host, port, timeout=self.timeout_s)
         connection = http.client.HTTPSConnection(
-            first.host, first.port, timeout=self.timeout_s, context=tls
+            first.host, port, timeout=self.timeout_s, context=self.tls or trust(None)
         )
         if self.proxy is not None:
             said = {"Proxy-Authorization": self.proxy.authorization or ""}
@@ -112,14 +120,38 @@ def poster_of(config: RouteConfig, address: Address) -> Poster:
     """How a route posts to `address`: by its own proxy, or the environment's, or straight.
 
     Raises:
-        UrlUnusable: the proxy's URL is none.
+        UrlUnusable: the proxy's URL is none, or the CA file holds no certificates.
     """
     proxy = config.proxy or _proxy_of_environment(address)
-    return Poster(
-        config.timeout_s,
-        config.ca_file,
-        parse_url(config.name, proxy, "proxy") if proxy else None,
-    )
+    by = parse_url(config.name, proxy, "proxy") if proxy else None
+    if by is not None and by.is_tls:
+        raise UrlUnusable(f"route {config.name!r}: its proxy is spoken to in HTTP; give http://")
+    return Poster(config.timeout_s, trust_of(config), by)
+
+
+def trust_of(config: RouteConfig) -> ssl.SSLContext:
+    """Whose certificates a route believes: the system's, and those in its CA file.
+
+    Raises:
+        UrlUnusable: the CA file can't be read, or holds no certificates.
+    """
+    try:
+        return trust(config.ca_file)
+    except (OSError, ssl.SSLError) as error:
+        why = getattr(error, "strerror", None) or type(error).__name__
+        raise UrlUnusable(f"route {config.name!r}: ca_file {config.ca_file}: {why}") from None
+
+
+def trust(ca_file: Path | None) -> ssl.SSLContext:
+    """TLS that verifies, by the system's certificates and those in `ca_file`.
+
+    Raises:
+        OSError: it can't be read, or holds no certificates.
+    """
+    tls = ssl.create_default_context()
+    if ca_file is not None:
+        tls.load_verify_locations(ca_file)
+    return tls
 
 
 def address_of(config: RouteConfig, otherwise: str = "") -> Address:

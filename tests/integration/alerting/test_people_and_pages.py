@@ -7,16 +7,19 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 import pytest
+from sqlalchemy import update
 
 from shippyard.alerting.delivery import Answer
+from shippyard.alerting.ledger import LedgerUnavailable
 from shippyard.alerting.methods import build
-from shippyard.alerting.service import Alerting
+from shippyard.alerting.service import ANY, Alerting
 from shippyard.config.alerting import Alerting as AlertingConfig
 from shippyard.config.alerting import Route
 from shippyard.control.method import Call, MethodError, Peer
 from shippyard.host.clock import SystemClock
 from shippyard.host.pulse import Pulse
 from shippyard.state.database import State
+from shippyard.state.tables import silences
 from shippyard.telemetry.metrics import Metrics
 
 
@@ -100,7 +103,7 @@ class House:
     noted: Noted = field(default_factory=Noted)
     metrics: Metrics = field(default_factory=Metrics)
 
-    def alerting(self, **changes: Any) -> Alerting:
+    def alerting(self, watched: Any = None, **changes: Any) -> Alerting:
         config = AlertingConfig(routes=(Route(name="oncall", url="http://127.0.0.1/"),))
         made = Alerting(
             config.model_copy(update=changes),
@@ -110,6 +113,7 @@ class House:
             clock=self.clock,
             pulse=Pulse(self.clock),
             routes=[self.route],
+            watched=watched,
         )
         made.start()
         self.running.callback(made.stop)
@@ -214,6 +218,89 @@ def test_a_thousand_slots_are_one_page(house: House, eventually: Eventually) -> 
         alerting.observe(replace(PRESENT, parts=many))
     eventually(lambda: house.route.events == [("trigger", "")])
     assert len(alerting.incidents()) == 1
+
+
+def test_many_that_become_few_stay_one_until_all_are_well(
+    house: House, eventually: Eventually
+) -> None:
+    alerting = house.alerting()
+    slots = {f"s{n}": Finding(f"{n}") for n in range(6)}
+    alerting.observe(replace(PRESENT, parts=slots))
+    fewer = {name: slots[name] for name in list(slots)[:2]}
+    for _ in range(3):
+        alerting.observe(replace(PRESENT, parts=fewer))
+    assert [i["subject"] for i in alerting.incidents()] == [""]
+    alerting.observe(CLEAR)
+    alerting.observe(CLEAR)
+    eventually(lambda: house.route.events == [("trigger", ""), ("resolve", "")])
+
+
+def test_what_got_worse_under_a_silence_is_told_when_it_ends(
+    house: House, eventually: Eventually
+) -> None:
+    alerting = house.alerting()
+    alerting.observe(replace(PRESENT, severity="ticket"))
+    id_ = silence(house, alerting, rule="slot_*")
+    alerting.observe(PRESENT)
+    house.call(alerting, "alerts.unsilence", id=id_)
+    alerting.observe(PRESENT)
+    eventually(lambda: house.route.events == [("trigger", ""), ("repeat", "")])
+    assert house.route.messages[1]["incident"]["severity"] == "page"
+
+
+def test_half_a_character_stops_no_page(house: House, eventually: Eventually) -> None:
+    alerting = house.alerting()
+    alerting.observe(PRESENT)
+    with pytest.raises(MethodError, match="no character"):
+        house.call(alerting, "alerts.ack", id=alerting.incidents()[0]["id"], why="k\udcf6nnte")
+    alerting.observe(replace(PRESENT, rule="other", finding=Finding("a \udcf6 b", {"q": "\udcf6"})))
+    eventually(lambda: len(house.route.messages) == 2)
+    assert house.route.messages[1]["incident"]["summary"] == "a ? b"
+
+
+def test_a_page_of_an_earlier_daemon_is_taken_back_though_it_was_unreadable_at_first(
+    house: House, eventually: Eventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = house.alerting()
+    first.observe(PRESENT)
+    eventually(lambda: house.route.events == [("trigger", "")])
+    first.stop()
+
+    def unreadable(*_: Any) -> None:
+        raise LedgerUnavailable("disk I/O error")
+
+    with monkeypatch.context() as broken:
+        broken.setattr("shippyard.alerting.ledger.Ledger.load", unreadable)
+        second = house.alerting()
+    second.observe(PRESENT)
+    eventually(lambda: house.route.events[1:] == [("trigger", "")])
+    house.clock.moved_s += 11
+    eventually(lambda: house.route.events[2:] == [("resolve", "")])
+    told = [m["incident"]["id"] for m in house.route.messages]
+    assert told[2] == told[0] != told[1]
+    assert [i["id"] for i in second.incidents()] == [told[1]]
+
+
+def test_a_silence_that_makes_no_sense_silences_nothing(
+    house: House, eventually: Eventually
+) -> None:
+    first = house.alerting()
+    silence(house, first, rule="*")
+    first.stop()
+    with house.state.write() as connection:
+        connection.execute(update(silences).values(match=["*"]))
+    house.alerting().observe(PRESENT)
+    eventually(lambda: house.route.events == [("trigger", "")])
+
+
+def test_what_is_visited_is_watched(house: House, eventually: Eventually) -> None:
+    first = house.alerting()
+    first.observe(replace(PRESENT, database="visited"))
+    eventually(lambda: len(house.route.messages) == 1)
+    first.stop()
+    second = house.alerting(watched={("main", ANY)})
+    assert [i["database"] for i in second.incidents()] == ["visited"]
+    assert len(house.route.messages) == 1
 
 
 def test_a_route_is_tried_and_its_answer_said(house: House) -> None:
